@@ -1,0 +1,1 @@
+"""Symmetry breaking in neural networks as an executable, auditable pipeline."""

@@ -1,0 +1,1 @@
+"""The registry of claims, decision rules, and one evidence module a claim."""

@@ -1,0 +1,1 @@
+"""Evidence for Zhang et al. (arXiv:2409.06402)."""

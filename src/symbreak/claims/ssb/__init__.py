@@ -1,0 +1,1 @@
+"""Evidence for Fok, An & Wang (arXiv:1710.06096)."""

@@ -1,0 +1,1 @@
+"""What params.yaml and claims.yaml may say."""

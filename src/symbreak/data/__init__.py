@@ -1,0 +1,1 @@
+"""Where images and labels come from, and the variants made of them."""

@@ -1,0 +1,1 @@
+"""Network families, one a file; replicas are a leading axis."""

@@ -1,0 +1,1 @@
+"""Fingerprints, manifests, and the bridge between Snakemake and DVC."""

@@ -1,0 +1,1 @@
+"""Closed forms that probes are compared with."""

@@ -1,0 +1,1 @@
+"""Per-step observables recorded inside the training step, one a file."""
