@@ -1,20 +1,16 @@
 """The typed form of claims.yaml: papers, claims, parts, rules and controls."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from symbreak.config.strict import Strict
 
 Paper = Literal["ssb", "gaussnet", "noether", "expansion"]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Entry(BaseModel):
-    """A frozen record; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Rule(Entry):
+class Rule(Strict):
     """A set of numbers: exactly one of ``at_least``, ``at_most``, ``above``, ``below`` or ``equals`` with ``within``.
 
     ``equals: a, within: b`` is the closed band [a - b, a + b]; an interval satisfies a rule only if it lies wholly inside.
@@ -37,14 +33,14 @@ class Rule(Entry):
         return self
 
 
-class Power(Entry):
+class Power(Strict):
     """The true effect and its spread between units (standard deviation) that ``basis`` names."""
 
     effect: float
     spread: float = Field(ge=0)
 
 
-class Control(Entry):
+class Control(Strict):
     """A measurement in which the effect must be absent; it is decided before the claim.
 
     ``kind: absent``: its whole interval must lie inside ``rule``. ``kind: must_fail``: its whole interval must
@@ -65,7 +61,7 @@ class Control(Entry):
         return self
 
 
-class Part(Entry):
+class Part(Strict):
     """One quantity of a claim with its decision. The claim holds if all its parts do."""
 
     target: str
@@ -88,7 +84,7 @@ class Part(Entry):
         return self
 
 
-class Amendment(Entry):
+class Amendment(Strict):
     """A rule changed after the entry's first commit."""
 
     reason: str
@@ -96,7 +92,7 @@ class Amendment(Entry):
     old_rule: Rule
 
 
-class Claim(Entry):
+class Claim(Strict):
     """One statement of a paper. Its evidence is ``symbreak.claims.<paper>.<id without paper, _ for ->``."""
 
     paper: Paper
@@ -120,8 +116,12 @@ class Claim(Entry):
             raise ValueError(f"'amended' names parts that are not there: {sorted(unknown)}")
         return self
 
+    def decided(self) -> dict[str, Any]:
+        """Return what of the entry its decision rests on (JSON values): all but ``figure`` and ``caption``."""
+        return self.model_dump(mode="json", exclude={"figure", "caption"})
 
-class PaperEntry(Entry):
+
+class PaperEntry(Strict):
     """A source with its catalogue: ``family_size`` is the number of its statistical targets; every
     interval of the paper's claims is at level ``1 - alpha / family_size``."""
 
@@ -132,7 +132,7 @@ class PaperEntry(Entry):
     targets: tuple[str, ...]
 
 
-class Registry(Entry):
+class Registry(Strict):
     """The whole of claims.yaml."""
 
     papers: dict[Paper, PaperEntry]

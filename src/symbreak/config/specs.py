@@ -2,20 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from symbreak.config.strict import Strict
 
 Set = Literal["mnist", "fashion_mnist", "cifar10"]
 Scale = Literal["smoke", "desk", "paper"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class Spec(BaseModel):
-    """A frozen record; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LabelSpec(Spec):
+class LabelSpec(Strict):
     """Label variant of the training set.
 
     ``true``; ``random`` (uniform over the classes); ``shuffled`` (a permutation of the true ones);
@@ -32,7 +28,7 @@ class LabelSpec(Spec):
         return self
 
 
-class ImageSpec(Spec):
+class ImageSpec(Strict):
     """Image variant, applied to training and test images (Zhang et al. 2017, arXiv:1611.03530).
 
     ``plain``; ``shuffled_pixels`` (one permutation for all images); ``random_pixels`` (a new
@@ -42,7 +38,7 @@ class ImageSpec(Spec):
     kind: Literal["plain", "shuffled_pixels", "random_pixels", "gaussian"] = "plain"
 
 
-class StandardiseSpec(Spec):
+class StandardiseSpec(Strict):
     """How uint8 pixels become floats.
 
     ``unit``: p/255. ``dataset``: (p/255 - mean)/std with the set's own training statistics per channel.
@@ -62,7 +58,7 @@ class StandardiseSpec(Spec):
         return self
 
 
-class ExpandSpec(Spec):
+class ExpandSpec(Strict):
     """Input dimension expansion (Zhang et al., arXiv:2409.06402): N x N becomes NK x NK.
 
     ``constant``: pixels at ``[offset::factor, offset::factor]``, the rest ``value``.
@@ -85,7 +81,7 @@ class ExpandSpec(Spec):
         return self
 
 
-class DataSpec(Spec):
+class DataSpec(Strict):
     """What a run is trained and tested on.
 
     ``train`` and ``test``: images in class-balanced subsets (null: the whole set, original order).
@@ -107,7 +103,7 @@ class DataSpec(Spec):
     expand: ExpandSpec | None = None
 
 
-class MlpSpec(Spec):
+class MlpSpec(Strict):
     """Fully connected network; ``hidden`` widths, weights N(0, gain^2/fan_in), biases zero.
 
     ``init``: gain^2 = 2 (``he``) or 1 (``lecun``). ``norm``: BatchNorm between linear map and activation,
@@ -123,7 +119,7 @@ class MlpSpec(Spec):
     init: Literal["he", "lecun"] = "he"
 
 
-class GaussnetSpec(Spec):
+class GaussnetSpec(Strict):
     """Gauss-net (arXiv:2008.08601; seed 002): one hidden layer of width ``width``.
 
     ``f_i(x) = b1_i + sum_j W1_ij exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 / d)``; standard deviations as in the papers;
@@ -138,7 +134,7 @@ class GaussnetSpec(Spec):
     shifted: int | None = Field(default=None, ge=0)
 
 
-class ResnetSpec(Spec):
+class ResnetSpec(Strict):
     """Residual network with BatchNorm (He et al. 2016), two 3x3 convolutions a block, post-activation.
 
     ``stem``: ``cifar`` (3x3, stride 1) or ``imagenet`` (7x7 stride 2, then 3x3 max-pooling stride 2).
@@ -156,7 +152,7 @@ class ResnetSpec(Spec):
 ModelSpec = Annotated[MlpSpec | GaussnetSpec | ResnetSpec, Field(discriminator="family")]
 
 
-class OptimiserSpec(Spec):
+class OptimiserSpec(Strict):
     """PyTorch conventions: ``v <- beta v + (g + k q); q <- q - lr v`` (dampening 0), decay coupled to the loss."""
 
     name: Literal["sgd", "adam"]
@@ -167,7 +163,7 @@ class OptimiserSpec(Spec):
     eps: float = Field(default=1e-8, gt=0)
 
 
-class ScheduleSpec(Spec):
+class ScheduleSpec(Strict):
     """Learning rate by epoch: ``constant``; ``exponential`` (times ``factor`` after each epoch);
     ``step`` (times ``factor`` after each epoch in ``at``); ``cosine`` (to zero, by step, after
     ``warmup`` epochs of linear warm-up)."""
@@ -184,7 +180,7 @@ class ScheduleSpec(Spec):
         return self
 
 
-class TrainingSpec(Spec):
+class TrainingSpec(Strict):
     """How a run is trained.
 
     ``epochs`` passes over the training subset (the last batch may be short unless ``drop_last``), or exactly
@@ -217,7 +213,7 @@ class TrainingSpec(Spec):
         return self
 
 
-class ArmSpec(Spec):
+class ArmSpec(Strict):
     """One arm of an experiment, all its seeds trained as one ensemble."""
 
     experiment: Name

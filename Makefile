@@ -1,0 +1,43 @@
+# `make figures` computes everything and ends with the table of verdicts; `make test` runs every test.
+# Both make the environment .venv first, from requirements.lock, and only if it is not there.
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+# Jobs call plain `python`: it must be the environment's.
+RUN := PATH="$(BIN):$$PATH"
+SNAKEMAKE := $(RUN) $(BIN)/snakemake
+CORES = $(shell $(BIN)/python -c "from symbreak.machine import usable_cores; print(usable_cores())")
+UV := $(CURDIR)/.venv-uv
+
+MAKEFLAGS += --no-print-directory
+.PHONY: figures test lint lock report venv
+.DEFAULT_GOAL := figures
+
+figures: venv
+	@$(RUN) $(BIN)/python -m symbreak.progress.watch -- $(BIN)/snakemake --cores $(CORES) figures/all
+	@$(BIN)/symbreak status
+
+test: venv
+	@$(RUN) $(BIN)/python -m pytest tests
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+report: venv
+	@mkdir -p results/desk/report
+	@$(SNAKEMAKE) --cores 1 --report results/desk/report/index.html figures/all
+
+# The newest versions that pyproject.toml allows stay as they are unless UPGRADE=--upgrade is given.
+lock: venv
+	@test -x $(UV)/bin/uv || { $(BIN)/python -m venv $(UV) && $(UV)/bin/pip install --quiet uv; }
+	@$(UV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-header \
+		--annotation-style line --quiet $(UPGRADE) --output-file requirements.lock
+
+venv:
+	@command -v $(PYTHON) >/dev/null || { echo "make needs a Python to start with and found no '$(PYTHON)'; \
+	install Python 3.11 or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) scripts/setup_venv.py

@@ -1,0 +1,88 @@
+"""The command line: ``symbreak status``, ``symbreak explain CLAIM``, ``symbreak record``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from symbreak import explain as explanation
+from symbreak import status as report
+from symbreak.errors import SymbreakError
+from symbreak.plan import Plan
+from symbreak.provenance import record as recording
+from symbreak.provenance.freshness import freshness
+
+app = typer.Typer(
+    help="Claims about symmetry breaking in neural networks, and what is known about them.", add_completion=False
+)
+
+
+class Scale(StrEnum):
+    """The sizes at which everything can be run."""
+
+    smoke = "smoke"
+    desk = "desk"
+    paper = "paper"
+
+
+class By(StrEnum):
+    """What a line of the status is about."""
+
+    claim = "claim"
+    target = "target"
+
+
+ScaleOption = Annotated[Scale | None, typer.Option(help="The scale; params.yaml's own if it is not given.")]
+
+
+@app.callback()
+def main() -> None:
+    """Run from the project's root folder."""
+
+
+@app.command()
+def status(
+    scale: ScaleOption = None,
+    by: Annotated[By, typer.Option(help="One line a claim, or one for every target of the catalogues.")] = By.claim,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+) -> None:
+    """Show every claim: verdict, margin, n, control, freshness, and the reason in words."""
+    with sentences():
+        plan, root = Plan.load(Path(), scale), Path()
+        make = report.target_rows if by is By.target else report.rows
+        rows = make(plan.configuration.registry, plan.scale, root, lambda claim: freshness(plan, claim, root))
+    if as_json:
+        print(report.as_json(rows))
+    else:
+        report.show(rows, Console())
+
+
+@app.command()
+def explain(claim: str, scale: ScaleOption = None) -> None:
+    """Explain one claim: statement, rule, control, numbers, and the files that it rests on."""
+    with sentences():
+        plan = Plan.load(Path(), scale)
+        print(explanation.explain(plan, claim, Path()))
+
+
+@app.command()
+def record(scale: ScaleOption = None) -> None:
+    """Pin what this machine has computed: DVC's lock and results/pinned. Refuses anything unfinished or uncommitted."""
+    with sentences():
+        done = recording.record(Path(), scale or Scale.desk)
+    for path in done:
+        typer.echo(f"pinned {path}")
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn an error that the user can mend into its sentence and exit code 2."""
+    try:
+        yield
+    except SymbreakError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

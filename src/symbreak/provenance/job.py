@@ -1,0 +1,109 @@
+"""What ran on what: the frame around every job, and the manifest and run file beside its artifact."""
+
+import os
+import platform
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from symbreak.files import sha256, write_json
+from symbreak.provenance.closure import closure, fingerprint
+from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
+
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "safetensors", "matplotlib", "statsmodels")
+
+
+class Record:
+    """Facts that a job adds to its manifest; they must be the same whenever the same job runs."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
+    def note(self, **facts: Any) -> None:
+        """Add facts (JSON values), for instance ``device="cpu"`` or ``diverged=[...]``."""
+        self.facts.update(facts)
+
+
+@contextmanager
+def job(
+    *,
+    artifact: Path,
+    kind: str,
+    entry: str,
+    modules: tuple[str, ...],
+    planned: str,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    threads: int,
+) -> Iterator[Record]:
+    """Run the body of a job and write ``*.manifest.json`` and ``*.run.json`` beside its artifact.
+
+    Args:
+        artifact: The main file that the body writes; its siblings of the same stem are recorded too.
+        kind: ``data``, ``run``, ``probe``, ``claim`` or ``figure``.
+        entry: The module that was started; with ``modules`` it gives the code fingerprint.
+        modules: Modules that are imported by name.
+        planned: The fingerprint that the planner saw. If it differs from the one at the start or at
+            the end, the artifact is ``tainted``.
+        params: The job's parameters (JSON values).
+        inputs: Named input files.
+        threads: Threads of every numerical library, part of the identity of the bytes.
+
+    Yields:
+        A record to note facts in. If the body raises, nothing is recorded.
+    """
+    started, record, start = time.monotonic(), Record(), fingerprint(entry, modules)
+    hashes = {name: _input(path) for name, path in inputs.items()}
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)  # for libraries loaded later; threadpool_limits is for those already here
+    with threadpool_limits(threads):
+        yield record
+    code = {"entry": entry, "modules": list(modules), "planned": planned, "start": start, "end": fingerprint(entry, modules)}
+    manifest = {
+        "schema": 1,
+        "kind": kind,
+        "artifact": artifact.as_posix(),
+        "command": ["python", "-m", entry, *sys.argv[1:]],
+        "params": dict(params),
+        "inputs": hashes,
+        "outputs": {path.name: sha256(path) for path in outputs(artifact)},
+        "code": code | {"files": closure(entry, modules)},
+        "tainted": len({planned, code["start"], code["end"]}) > 1 or any(h.get("tainted") for h in hashes.values()),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "threads": threads,
+        "device": "cpu",
+        "deterministic": True,
+        "diverged": [],
+    }
+    write_json(run_path(artifact), _circumstances(started))
+    write_json(manifest_path(artifact), manifest | record.facts)
+
+
+def _input(path: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = {"path": path.as_posix(), "sha256": sha256(path)}
+    if manifest_path(path).is_file():
+        above = read_manifest(path)
+        entry["tainted"] = above["tainted"]
+        entry |= {"sources": above["sources"]} if "sources" in above else {}
+    return entry
+
+
+def _circumstances(started: float) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "wall_seconds": round(time.monotonic() - started, 3),
+        "cpu_seconds": round(time.process_time(), 3),
+        "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,204 @@
+"""Noether charges of a fully connected network, after every update.
+
+Sets and charges (parameters of unit ``u``: ``w_in`` with its bias, ``w_out``; Kunin et al., arXiv:2012.04728, sec. 3):
+
+* ``scale/<layer>``: ``R = |w_in|^2``, where BatchNorm follows the layer;
+* ``rescale/<layer>``: ``R = |w_out|^2 - |w_in|^2``, across a ReLU or linear unit without BatchNorm;
+* ``translation/<layer>``: ``S`` = sum over classes of the last layer's weights, one an input feature, where the loss
+  is cross-entropy.
+
+``D`` is the same combination of squared increments of the update, as the laws of ``symbreak.theory.noether`` need it.
+The same sums are recorded where the symmetry is absent, as ``<symmetry>/control.<layer>``. ``<layer>.sum`` is the
+sum over all units of the layer (for translation over all features and the bias, whose own sum starts at zero and so
+has no relative error).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from symbreak.config.specs import MlpSpec, TrainingSpec
+from symbreak.errors import SymbreakError
+
+State = dict[str, Tensor]
+
+
+class HasSpec(Protocol):
+    """What the observer needs of a model: the specification it was built from."""
+
+    spec: Any
+
+
+@dataclass(frozen=True)
+class ChargeSet:
+    """A symmetry's sums over the parameters around one layer; ``holds`` is false for a control."""
+
+    symmetry: str
+    layer: int
+    holds: bool
+
+    @property
+    def name(self) -> str:
+        """``<symmetry>/<set>``."""
+        return f"{self.symmetry}/{'' if self.holds else 'control.'}layers.{self.layer}"
+
+    @property
+    def summed(self) -> bool:
+        """Whether the layer's sum is recorded.
+
+        Not that of a rescale control: summed over units before a normalised layer, ``|w_out|^2`` is a sum of that
+        layer's scale charges, which obeys the law although no unit does.
+        """
+        return self.holds or self.symmetry != "rescale"
+
+    def units(self, sums: State) -> Tensor:
+        """Return the charge of all units (translation: input features) of the layer, ``[..., units]``."""
+        if self.symmetry == "translation":
+            return sums[f"shift.{self.layer}"]
+        incoming = sums[f"incoming.{self.layer}"]
+        return incoming if self.symmetry == "scale" else sums[f"outgoing.{self.layer}"] - incoming
+
+    def total(self, sums: State) -> Tensor:
+        """Return the charge of the whole layer, ``[..., 1]``."""
+        total = self.units(sums).sum(-1, keepdim=True)
+        return total + sums[f"bias.{self.layer}"] if self.symmetry == "translation" else total
+
+
+class Rows:
+    """A growing record of equally shaped rows.
+
+    Kept in blocks: a small tensor an update, each outliving it, would break up the memory that the large
+    tensors of the next update want to reuse (3,000 updates of a small network then held gigabytes).
+    """
+
+    BLOCK = 256
+
+    def __init__(self) -> None:
+        self._blocks: list[State] = []
+        self._length = 0
+
+    def append(self, row: State) -> None:
+        """Copy one row, name -> ``[R, n]``."""
+        place = self._length % self.BLOCK
+        if place == 0:
+            self._blocks.append({name: value.new_empty(self.BLOCK, *value.shape) for name, value in row.items()})
+        for name, value in row.items():
+            self._blocks[-1][name][place] = value
+        self._length += 1
+
+    def stacked(self) -> State:
+        """Return all rows, name -> ``[rows, R, n]``, on the CPU."""
+        names = self._blocks[0] if self._blocks else {}
+        return {name: torch.cat([block[name] for block in self._blocks])[: self._length].cpu() for name in names}
+
+
+class Charges:
+    """Records charges and increments; nothing is copied to the host before ``tensors``.
+
+    An update costs a few passes over the parameters; sets are put together only at the end.
+
+    Args:
+        sets: What to record.
+        depth: Number of layers.
+        units: How many units a set, evenly spaced over the layer (all, if it has fewer).
+    """
+
+    def __init__(self, sets: tuple[ChargeSet, ...], depth: int, units: int) -> None:
+        self._sets = sets
+        self._depth = depth
+        self._units = units
+        self._charges = Rows()
+        self._increments = Rows()
+
+    def start(self, state: State) -> None:
+        """Record the charges before the first update."""
+        self._charges, self._increments = Rows(), Rows()
+        self._charges.append(_sums(state, self._depth))
+
+    def step(self, before: State, after: State) -> None:
+        """Record increments and charges of one update.
+
+        Args:
+            before: Name -> ``[R, ...]`` parameters before the update.
+            after: The same after it.
+        """
+        moved = {name: after[name].double() - before[name].double() for name in after if name.startswith("layers.")}
+        self._increments.append(_sums(moved, self._depth))
+        self._charges.append(_sums(after, self._depth))
+
+    def tensors(self) -> State:
+        """Return ``<symmetry>/<set>/<R|S>`` ``[T + 1, R, U]`` and ``<symmetry>/<set>/D`` ``[T, R, U]``, float64."""
+        charges, increments = self._charges.stacked(), self._increments.stacked()
+        found: State = {}
+        for chosen in self._sets:
+            if chosen.symmetry == "translation":
+                found |= self._named(chosen, "S", charges)
+            else:
+                found |= self._named(chosen, "R", charges) | self._named(chosen, "D", increments)
+        return found
+
+    def _named(self, chosen: ChargeSet, quantity: str, sums: State) -> State:
+        values = chosen.units(sums)
+        last = values.shape[-1] - 1
+        picked = torch.linspace(0, last, min(self._units, last + 1)).round().long()
+        named = {f"{chosen.name}/{quantity}": values[..., picked].contiguous()}
+        return named | {f"{chosen.name}.sum/{quantity}": chosen.total(sums)} if chosen.summed else named
+
+
+def build(model: HasSpec, spec: TrainingSpec, options: dict[str, Any]) -> Charges:
+    """Return the observer of the symmetries, and of the controls, that a network's structure gives.
+
+    Args:
+        model: A network of family ``mlp``: parameters ``layers.<i>.weight`` ``[R, out, in]``, ``.bias`` ``[R, out]``.
+        spec: Its training; ``loss`` decides whether the last layer has the translation symmetry.
+        options: ``units``, the number of units recorded a layer.
+
+    Raises:
+        SymbreakError: Another family, no hidden layer, or other options than ``units``.
+    """
+    network = model.spec
+    if not isinstance(network, MlpSpec) or not network.hidden:
+        raise SymbreakError(f"observer 'charges' needs a model of family 'mlp' with hidden layers, found: {network!r}")
+    if set(options) != {"units"} or not isinstance(options["units"], int) or options["units"] < 1:
+        raise SymbreakError(f"observer 'charges' needs the option 'units', a positive integer, only; found: {options}")
+    return Charges(charge_sets(network, spec.loss), len(network.hidden) + 1, options["units"])
+
+
+def charge_sets(network: MlpSpec, loss: str) -> tuple[ChargeSet, ...]:
+    """Return the sets of a network, symmetric ones and controls.
+
+    The translation control is the last hidden layer, summed over its units.
+    """
+    last, normed = len(network.hidden), network.norm == "batch"
+    homogeneous = network.activation in ("relu", "linear") and not normed
+    return (
+        *(ChargeSet("scale", layer, normed and layer < last) for layer in range(last + 1)),
+        *(ChargeSet("rescale", layer, homogeneous) for layer in range(last)),
+        ChargeSet("translation", last, loss == "cross_entropy"),
+        ChargeSet("translation", last - 1, False),
+    )
+
+
+def _bias(state: State, layer: int, weight: Tensor) -> Tensor:
+    """The layer's bias ``[R, out]``; zero if it has none."""
+    bias = state.get(f"layers.{layer}.bias")
+    return weight.new_zeros(weight.shape[:2]) if bias is None else bias.double()
+
+
+def _sums(state: State, depth: int) -> State:
+    """Everything that charges are made of: sums over the parameters into and out of each unit, each ``[R, n]``."""
+    found: State = {}
+    for layer in range(depth):
+        weight = state[f"layers.{layer}.weight"].double()
+        bias = _bias(state, layer, weight)
+        squares = weight.square()
+        found[f"incoming.{layer}"] = squares.sum(2) + bias.square()
+        if layer > 0:
+            found[f"outgoing.{layer - 1}"] = squares.sum(1)
+        # Only the last two layers carry a translation charge or its control; the first one is the dearest to sum.
+        if layer >= depth - 2:
+            found[f"shift.{layer}"] = weight.sum(1)
+            found[f"bias.{layer}"] = bias.sum(1, keepdim=True)
+    return found

@@ -1,0 +1,50 @@
+"""Observers of an ensemble: found by name, called around every update."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from symbreak.config.specs import TrainingSpec
+from symbreak.errors import SymbreakError
+from symbreak.models.model import Model, State
+
+
+class Observer(Protocol):
+    """Records quantities of each replica at every update; see ``docs/developing.md``."""
+
+    def start(self, state: State) -> None:
+        """See the state at initialisation."""
+
+    def step(self, before: State, after: State) -> None:
+        """See the state before and after an update."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the record, ``<symmetry>/<set>/<quantity>`` -> float64 ``[T+1 or T, R, U]``."""
+
+
+def observers(model: Model, spec: TrainingSpec) -> list[Observer]:
+    """Build the observers that ``spec.observe`` names, from ``symbreak.training.observers.<name>``."""
+    modules = [importlib.import_module(name) for name in observer_modules(spec)]
+    return [module.build(model, spec, options) for module, options in zip(modules, spec.observe.values(), strict=True)]
+
+
+def observer_modules(spec: TrainingSpec) -> list[str]:
+    """Return the names of the modules that ``observers`` imports."""
+    return [f"symbreak.training.observers.{name}" for name in spec.observe]
+
+
+def observed(watching: Sequence[Observer]) -> dict[str, Tensor]:
+    """Collect the records of all observers.
+
+    Raises:
+        SymbreakError: If two observers record under one name.
+    """
+    found: dict[str, Tensor] = {}
+    for observer in watching:
+        tensors = observer.tensors()
+        if both := found.keys() & tensors.keys():
+            raise SymbreakError(f"two observers record {sorted(both)}; give their quantities different names")
+        found |= tensors
+    return found

@@ -1,0 +1,152 @@
+"""The observer of charges, on networks trained by torch's optimiser, against sums written out and against the laws."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from symbreak.config.specs import GaussnetSpec, MlpSpec, OptimiserSpec, TrainingSpec
+from symbreak.errors import SymbreakError
+from symbreak.models import mlp
+from symbreak.theory.noether import DEGREE, HeavyBall, discrete
+from symbreak.training.observers import charges
+
+SEEDS, STEPS, UNITS = (1, 2), 60, 4
+BALL = HeavyBall(0.05, 0.5, 1e-2)
+State = dict[str, Tensor]
+
+
+def network(**changes: object) -> MlpSpec:
+    return MlpSpec.model_validate({"family": "mlp", "hidden": (6, 5), "norm_eps": 0.0, **changes})
+
+
+def training(loss: str = "cross_entropy") -> TrainingSpec:
+    return TrainingSpec(steps=STEPS, batch=16, loss=loss, optimiser=OptimiserSpec(name="sgd", lr=BALL.lr))  # type: ignore[arg-type]
+
+
+def train(spec: MlpSpec, loss: str = "cross_entropy", dtype: torch.dtype = torch.float64) -> tuple[State, list[State]]:
+    """What the observer recorded of a short training on noise, and every state of it."""
+    model = mlp.build(spec, (1, 3, 3), 4, dtype)
+    replicas = [model.init(seed) for seed in SEEDS]
+    state = {name: torch.stack([replica[name] for replica in replicas]) for name in replicas[0]}
+    trained = [value.requires_grad_() for name, value in state.items() if name not in model.buffers]
+    optimiser = torch.optim.SGD(trained, lr=BALL.lr, momentum=BALL.momentum, weight_decay=BALL.decay)
+    observer = charges.build(model, training(loss), {"units": UNITS})
+    history = [_copy(state)]
+    observer.start(history[0])
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(STEPS):
+        x = torch.randn(len(SEEDS), 16, 1, 3, 3, dtype=dtype, generator=generator)
+        labels = torch.randint(4, (len(SEEDS), 16), generator=generator)
+        outputs = model.forward(state, x, train=True)
+        if loss == "mse":
+            value = (outputs - torch.nn.functional.one_hot(labels, 4)).square().sum() / 64
+        else:
+            value = torch.nn.functional.cross_entropy(outputs.flatten(0, 1), labels.flatten(), reduction="sum") / 16
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        history.append(_copy(state))
+        observer.step(history[-2], history[-1])
+    return observer.tensors(), history
+
+
+def _copy(state: State) -> State:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def strays(observed: State, name: str) -> float:
+    """Worst relative distance from the discrete law, over replicas and units."""
+    symmetry = name.split("/")[0]
+    charge = observed[f"{name}/{'S' if symmetry == 'translation' else 'R'}"].numpy()
+    increments = observed[f"{name}/D"].numpy() if symmetry != "translation" else np.zeros_like(charge[1:])
+    law = discrete(next(known for known in DEGREE if known == symmetry), charge[0], increments, BALL)
+    return float((np.abs(law - charge).max(0) / np.abs(charge).max(0)).max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "loss", "symmetric"),
+    [
+        ({"norm": "batch"}, "cross_entropy", {"scale/layers.0", "scale/layers.1", "translation/layers.2"}),
+        ({"norm": "batch", "activation": "tanh"}, "mse", {"scale/layers.0", "scale/layers.1"}),
+        ({}, "cross_entropy", {"rescale/layers.0", "rescale/layers.1", "translation/layers.2"}),
+        ({"activation": "linear", "bias": False}, "mse", {"rescale/layers.0", "rescale/layers.1"}),
+        ({"activation": "tanh"}, "cross_entropy", {"translation/layers.2"}),
+    ],
+)
+def test_laws_hold_where_the_structure_says_so_and_nowhere_else(
+    changes: dict[str, object], loss: str, symmetric: set[str]
+) -> None:
+    observed, _ = train(network(**changes), loss)
+    names = {key.rpartition("/")[0] for key in observed}
+    assert {name for name in names if "control." not in name and not name.endswith(".sum")} == symmetric
+    controls = {name for name in names if "control." in name and not name.endswith(".sum")}
+    assert len(symmetric | controls) == 7, "three scale, two rescale and two translation sets"
+    for name in names:
+        assert (strays(observed, name) < 1e-11) is ("control." not in name), name
+
+
+def test_charges_are_the_sums_they_say() -> None:
+    observed, history = train(network())
+    state, before, replica, picked = history[7], history[6], 1, [0, 2, 3, 5]
+    weights = [state[f"layers.{layer}.weight"][replica] for layer in range(3)]
+    bias = state["layers.0.bias"][replica]
+    step = {name: state[name][replica] - before[name][replica] for name in state}
+    for place, unit in enumerate(picked):
+        into = sum(float(w) ** 2 for w in weights[0][unit]) + float(bias[unit]) ** 2
+        out = sum(float(weights[1][row, unit]) ** 2 for row in range(5))
+        moved_in = (step["layers.0.weight"][unit] ** 2).sum() + step["layers.0.bias"][unit] ** 2
+        moved_out = (step["layers.1.weight"][:, unit] ** 2).sum()
+        assert observed["scale/control.layers.0/R"][7, replica, place] == pytest.approx(into, rel=1e-13)
+        assert observed["rescale/layers.0/R"][7, replica, place] == pytest.approx(out - into, rel=1e-12)
+        assert observed["rescale/layers.0/D"][6, replica, place] == pytest.approx(float(moved_out - moved_in), rel=1e-9)
+    shift = sum(float(weights[2][row, 4]) for row in range(4))
+    assert observed["translation/layers.2/S"][7, replica, 3] == pytest.approx(shift, rel=1e-12)
+
+
+def test_layer_sums_are_the_sums_over_all_units() -> None:
+    observed, history = train(network(norm="batch"))
+    last = {name: value[:, None] for name, value in ((n, v[0]) for n, v in history[-1].items())}
+    whole = last["layers.1.weight"].square().sum() + last["layers.1.bias"].square().sum()
+    assert observed["scale/layers.1.sum/R"][-1, 0, 0] == pytest.approx(float(whole), rel=1e-13)
+    head = last["layers.2.weight"].sum() + last["layers.2.bias"].sum()
+    assert observed["translation/layers.2.sum/S"][-1, 0, 0] == pytest.approx(float(head), rel=1e-12)
+
+
+def test_the_sum_of_a_rescale_control_would_obey_the_law() -> None:
+    observed, _ = train(network(norm="batch", bias=False))
+    assert "rescale/control.layers.0/R" in observed
+    assert "rescale/control.layers.0.sum/R" not in observed
+    charge, increments = (
+        (observed[f"scale/layers.1.sum/{quantity}"] - observed[f"scale/layers.0.sum/{quantity}"]).numpy()
+        for quantity in "RD"
+    )
+    law = discrete("rescale", charge[0], increments, BALL)
+    assert np.abs(law - charge).max() < 1e-12 * np.abs(charge).max()
+
+
+def test_shapes_and_precision() -> None:
+    observed, _ = train(network(), dtype=torch.float32)
+    for name, value in observed.items():
+        rows = STEPS if name.endswith("/D") else STEPS + 1
+        width = 1 if ".sum/" in name else UNITS
+        assert value.dtype == torch.float64
+        assert tuple(value.shape) == (rows, len(SEEDS), width), name
+
+
+def test_rows_keep_their_order_across_blocks_and_are_copies() -> None:
+    rows, value = charges.Rows(), torch.zeros(2, 3)
+    for number in range(2 * charges.Rows.BLOCK + 5):
+        rows.append({"a": value.fill_(number)})
+    stacked = rows.stacked()["a"]
+    assert torch.equal(stacked, torch.arange(2.0 * charges.Rows.BLOCK + 5)[:, None, None].expand(-1, 2, 3))
+
+
+def test_wants_a_network_it_understands_and_its_only_option() -> None:
+    model = mlp.build(network(), (1, 3, 3), 4, torch.float64)
+    for options in ({}, {"units": 0}, {"units": 2, "layers": 1}, {"units": "2"}):
+        with pytest.raises(SymbreakError, match="'units', a positive integer"):
+            charges.build(model, training(), options)
+    model.spec = GaussnetSpec(family="gaussnet", width=3)  # type: ignore[assignment]
+    with pytest.raises(SymbreakError, match="family 'mlp'"):
+        charges.build(model, training(), {"units": 2})
