@@ -101,7 +101,9 @@ class Plan:
     def tables(self, claim: str) -> list[Step]:
         """Return the probe tables that a claim is decided on: all arms of its experiment."""
         entry = self.claims[claim]
-        return [self.probe(entry.experiment, arm, probe) for arm in self.arms[entry.experiment] for probe in entry.probes]
+        return [
+            self.probe(entry.experiment, arm, probe) for arm in self.arms[entry.experiment] for probe in entry.probes
+        ]
 
     def claim(self, claim: str) -> Step:
         """Return a claim's file."""
@@ -115,7 +117,9 @@ class Plan:
             "seeds": {arm: list(spec.seeds) for arm, spec in self.arms[entry.experiment].items()},
         }
         inputs = tuple(step.path for step in self.tables(claim))
-        return Step(f"results/{self.scale}/claims/{claim}.json", params, CLAIM, (evidence_module(entry.paper, claim),), inputs)
+        return Step(
+            f"results/{self.scale}/claims/{claim}.json", params, CLAIM, (evidence_module(entry.paper, claim),), inputs
+        )
 
     def figure(self, claim: str) -> Step:
         """Return a claim's figure, drawn from the same tables that its verdict was decided on."""
@@ -124,7 +128,11 @@ class Plan:
         arms = list(self.arms[entry.experiment])
         params = {"claim": claim, "figure": entry.figure, "experiment": entry.experiment, "arms": arms}
         return Step(
-            f"figures/{self.scale}/{claim}.svg", params, FIGURE, (f"symbreak.figures.{entry.figure}",), (*decided.inputs, decided.path)
+            f"figures/{self.scale}/{claim}.svg",
+            params,
+            FIGURE,
+            (f"symbreak.figures.{entry.figure}",),
+            (*decided.inputs, decided.path),
         )
 
     def specs(self) -> Iterator[ArmSpec]:

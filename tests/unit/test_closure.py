@@ -33,7 +33,9 @@ def test_closure_is_every_module_that_can_run(source: Path) -> None:
     assert set(found) == {"pkg", "pkg.entry", "pkg.helper", "pkg.deep", "pkg.deep.leaf", "pkg.lazy", "pkg.named"}
 
 
-@pytest.mark.parametrize("name", ["pkg/entry.py", "pkg/helper.py", "pkg/deep/leaf.py", "pkg/lazy.py", "pkg/named.py", "pkg/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["pkg/entry.py", "pkg/helper.py", "pkg/deep/leaf.py", "pkg/lazy.py", "pkg/named.py", "pkg/__init__.py"]
+)
 def test_code_anywhere_in_the_closure_changes_it(source: Path, name: str) -> None:
     before = fingerprint("pkg.entry", ("pkg.named",), source)
     (source / name).write_text((source / name).read_text() + "\nNEW_CODE = 2\n")
@@ -48,7 +50,9 @@ def test_code_elsewhere_does_not(source: Path) -> None:
 
 def test_comments_docstrings_and_formatting_do_not(source: Path) -> None:
     before = fingerprint("pkg.entry", (), source)
-    (source / "pkg/deep/leaf.py").write_text('"""New words."""\n\n\n# a comment\ndef g():\n    """More words."""\n\n    return (\n        1\n    )\n')
+    (source / "pkg/deep/leaf.py").write_text(
+        '"""New words."""\n\n\n# a comment\ndef g():\n    """More words."""\n\n    return (\n        1\n    )\n'
+    )
     assert fingerprint("pkg.entry", (), source) == before
     (source / "pkg/deep/leaf.py").write_text("def g():\n    return 2\n")
     assert fingerprint("pkg.entry", (), source) != before

@@ -34,7 +34,11 @@ def test_every_scale_is_valid_and_plans_every_claim(repo_root: Path, scale: str)
 
 
 def test_desk_and_paper_seeds_start_at_1000_and_smoke_uses_others(repo_root: Path) -> None:
-    for scale, allowed in {"desk": lambda s: s >= 1000, "paper": lambda s: s >= 1000, "smoke": lambda s: s < 1000}.items():
+    for scale, allowed in {
+        "desk": lambda s: s >= 1000,
+        "paper": lambda s: s >= 1000,
+        "smoke": lambda s: s < 1000,
+    }.items():
         for spec in Plan(load(repo_root, scale)).specs():
             assert all(allowed(seed) for seed in spec.seeds), f"{scale}: {spec.experiment}/{spec.arm}"
 
@@ -48,16 +52,31 @@ def test_every_statistical_part_has_five_units_and_its_own_level(repo_root: Path
 
 PARAMS_MISTAKES = [
     (("scal", "desk"), r"params.yaml: .*unknown key 'scal' \(did you mean 'scale'\?\)"),
-    (("experiments.random_labels.base.training.optimizer", {}), r"random_labels.arms.cifar10_true.training: unknown key 'optimizer' \(did you mean 'optimiser'\?\)"),
-    (("experiments.random_labels.base.training.batch", "many"), r"random_labels.arms.cifar10_true.training.batch: .*integer.*found 'many'"),
+    (
+        ("experiments.random_labels.base.training.optimizer", {}),
+        r"random_labels.arms.cifar10_true.training: unknown key 'optimizer' \(did you mean 'optimiser'\?\)",
+    ),
+    (
+        ("experiments.random_labels.base.training.batch", "many"),
+        r"random_labels.arms.cifar10_true.training.batch: .*integer.*found 'many'",
+    ),
     (("experiments.random_labels.base.data.labels", {"kind": "partial"}), r"data.labels: 'fraction' is needed"),
-    (("experiments.random_labels.base.probes.acuracy", {}), r"probes.acuracy: no such probe \(did you mean 'accuracy'\?\)"),
-    (("experiments.random_labels.base.probes.accuracy", {"thresold": 1}), r"probes.accuracy.thresold: the probe has no such option"),
+    (
+        ("experiments.random_labels.base.probes.acuracy", {}),
+        r"probes.acuracy: no such probe \(did you mean 'accuracy'\?\)",
+    ),
+    (
+        ("experiments.random_labels.base.probes.accuracy", {"thresold": 1}),
+        r"probes.accuracy.thresold: the probe has no such option",
+    ),
     (("experiments.gaussnet_mnist.base.model.family", "gausnet"), r"gaussnet_mnist.*'gausnet'.*'gaussnet'"),
     (("experiments.random_labels.seeds", [1, 1]), r"'seeds' has a seed twice"),
 ]
 CLAIM_MISTAKES = [
-    (("claims.ssb-random-labels.experiment", "random_lables"), r"ssb-random-labels.experiment: no experiment 'random_lables'.*did you mean 'random_labels'"),
+    (
+        ("claims.ssb-random-labels.experiment", "random_lables"),
+        r"ssb-random-labels.experiment: no experiment 'random_lables'.*did you mean 'random_labels'",
+    ),
     (("claims.ssb-random-labels.figure", "random_label"), r"no figure 'random_label'.*did you mean 'random_labels'"),
     (("claims.ssb-random-labels.probes", ["acuracy"]), r"'acuracy' is not taken by arm.*did you mean 'accuracy'"),
     (("claims.ssb-random-labels.sorce", "x"), r"unknown key 'sorce' \(did you mean 'source'\?\)"),
@@ -116,10 +135,14 @@ def test_merge_replaces_lists_and_merges_mappings() -> None:
 
 @pytest.mark.parametrize("name", sorted(schemas()))
 def test_schemas_in_git_are_those_of_the_models(repo_root: Path, name: str) -> None:
-    assert (repo_root / "workflow/schemas" / name).read_text() == schemas()[name], "run 'python -m symbreak.config.schema'"
+    assert (repo_root / "workflow/schemas" / name).read_text() == schemas()[name], (
+        "run 'python -m symbreak.config.schema'"
+    )
 
 
 @pytest.mark.parametrize("name", ["dvc.yaml", "code.yaml"])
 def test_dvc_files_in_git_are_those_of_params_and_claims(repo_root: Path, name: str) -> None:
     generated = files(Plan.load(repo_root, "desk"))[name]
-    assert yaml.safe_load((repo_root / name).read_text()) == yaml.safe_load(generated), "run 'python -m symbreak.provenance.dvcfile'"
+    assert yaml.safe_load((repo_root / name).read_text()) == yaml.safe_load(generated), (
+        "run 'python -m symbreak.provenance.dvcfile'"
+    )

@@ -14,7 +14,14 @@ ENTRY = "symbreak.seeding"
 
 def run(artifact: Path, planned: str, inputs: dict[str, Path] | None = None, text: str = "result") -> dict[str, object]:
     with job(
-        artifact=artifact, kind="probe", entry=ENTRY, modules=(), planned=planned, params={"a": 1}, inputs=inputs or {}, threads=1
+        artifact=artifact,
+        kind="probe",
+        entry=ENTRY,
+        modules=(),
+        planned=planned,
+        params={"a": 1},
+        inputs=inputs or {},
+        threads=1,
     ) as record:
         artifact.write_text(text)
         record.note(diverged=[{"seed": 3, "step": 7}])
@@ -58,8 +65,18 @@ def test_taint_is_inherited(tmp_path: Path) -> None:
 
 
 def test_a_failed_body_records_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="boom"), job(
-        artifact=tmp_path / "x.txt", kind="probe", entry=ENTRY, modules=(), planned="", params={}, inputs={}, threads=1
+    with (
+        pytest.raises(RuntimeError, match="boom"),
+        job(
+            artifact=tmp_path / "x.txt",
+            kind="probe",
+            entry=ENTRY,
+            modules=(),
+            planned="",
+            params={},
+            inputs={},
+            threads=1,
+        ),
     ):
         raise RuntimeError("boom")
     assert list(tmp_path.iterdir()) == []

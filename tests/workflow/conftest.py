@@ -14,7 +14,19 @@ import yaml
 
 from symbreak.config.load import merge
 
-PARTS = ("Snakefile", "params.yaml", "params.smoke.yaml", "claims.yaml", "requirements.lock", "workflow", "profiles", "src", ".dvc/config", ".dvcignore", ".gitignore")
+PARTS = (
+    "Snakefile",
+    "params.yaml",
+    "params.smoke.yaml",
+    "claims.yaml",
+    "requirements.lock",
+    "workflow",
+    "profiles",
+    "src",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,17 @@ class Workspace:
     def commit(self, message: str) -> None:
         """Commit everything."""
         self.call("git", "add", "--all")
-        self.call("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "--message", message)
+        self.call(
+            "git",
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@example.org",
+            "commit",
+            "--quiet",
+            "--message",
+            message,
+        )
 
 
 def copy_project(origin: Path, root: Path, mirror: Path | None) -> Workspace:

@@ -29,7 +29,10 @@ def test_the_pin_holds_the_claim_file_and_the_commit_of_its_entry(mini: Workspac
     assert pin["claim_file"] == computed
     head = mini.call("git", "log", "--format=%H", "--", "claims.yaml").stdout.split()[-1]
     assert pin["registered"]["commit"] == head
-    assert set(pin["runs"]) == {f"results/desk/runs/gaussnet_mnist/{arm}.safetensors" for arm in mini.yaml("params.yaml")["experiments"]["gaussnet_mnist"]["arms"]}
+    assert set(pin["runs"]) == {
+        f"results/desk/runs/gaussnet_mnist/{arm}.safetensors"
+        for arm in mini.yaml("params.yaml")["experiments"]["gaussnet_mnist"]["arms"]
+    }
 
 
 def test_record_refuses_while_snakemake_has_jobs(mini: Workspace) -> None:

@@ -20,7 +20,11 @@ def dependants(plan: Plan, experiment: str) -> set[str]:
     arms = plan.arms[experiment]
     claims = [name for name, claim in plan.claims.items() if claim.experiment == experiment]
     jobs = {f"run experiment={experiment}, arm={arm}" for arm in arms}
-    jobs |= {f"probe experiment={experiment}, arm={arm}, probe={probe}" for arm, spec in arms.items() for probe in spec.probes}
+    jobs |= {
+        f"probe experiment={experiment}, arm={arm}, probe={probe}"
+        for arm, spec in arms.items()
+        for probe in spec.probes
+    }
     jobs |= {f"{rule} claim={claim}" for claim in claims for rule in ("claim", "figure")}
     return jobs | {"figures/all"}
 
@@ -57,7 +61,9 @@ def test_status_calls_every_claim_fresh(smoke: Workspace) -> None:
 def edited(smoke: Workspace, tmp_path: Path) -> Workspace:
     """The finished smoke run with a source tree of its own to edit; results are shared by links."""
     root = tmp_path / "edited"
-    shutil.copytree(smoke.root, root, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("__pycache__", "results", "data"))
+    shutil.copytree(
+        smoke.root, root, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("__pycache__", "results", "data")
+    )
     for folder in ("results", "data"):
         (root / folder).symlink_to(smoke.root / folder)
     return Workspace(root, smoke.mirror)

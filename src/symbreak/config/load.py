@@ -125,7 +125,10 @@ def _arms(name: str, experiment: Experiment) -> dict[str, ArmSpec]:
     common = {"experiment": name, "seeds": experiment.seeds, "threads": experiment.threads}
     return {
         arm: _validate(
-            ArmSpec, merge(experiment.base, override) | common | {"arm": arm}, "params.yaml", f"experiments.{name}.arms.{arm}"
+            ArmSpec,
+            merge(experiment.base, override) | common | {"arm": arm},
+            "params.yaml",
+            f"experiments.{name}.arms.{arm}",
         )
         for arm, override in experiment.arms.items()
     }
@@ -158,7 +161,11 @@ def _probe_problems(probe: str, options: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_claims(registry: Registry, arms: dict[str, dict[str, ArmSpec]]) -> None:
-    mistakes = [f"claims.yaml: claims.{name}.{problem}" for name in registry.claims for problem in _claim_problems(registry, name, arms)]
+    mistakes = [
+        f"claims.yaml: claims.{name}.{problem}"
+        for name in registry.claims
+        for problem in _claim_problems(registry, name, arms)
+    ]
     if mistakes:
         _refuse(mistakes)
 
@@ -174,7 +181,9 @@ def _claim_problems(registry: Registry, name: str, arms: dict[str, dict[str, Arm
                 yield f"probes: '{probe}' is not taken by arm '{arm}' of '{claim.experiment}'{nearest(probe, list(spec.probes))}"
     if claim.figure not in modules("figures"):
         yield f"figure: no figure '{claim.figure}' in src/symbreak/figures{nearest(claim.figure, modules('figures'))}"
-    yield from _evidence_problems(name, claim.paper, {p: (q.evidence, q.control.evidence) for p, q in claim.parts.items()})
+    yield from _evidence_problems(
+        name, claim.paper, {p: (q.evidence, q.control.evidence) for p, q in claim.parts.items()}
+    )
 
 
 def _evidence_problems(name: str, paper: str, wanted: dict[str, tuple[str, str]]) -> Iterator[str]:

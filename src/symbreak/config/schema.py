@@ -14,7 +14,8 @@ def schemas() -> dict[str, str]:
     """Return file name -> text of every schema."""
     models = {"params": Params, "arm": ArmSpec, "claims": Registry}
     return {
-        f"{name}.schema.json": json.dumps({"$schema": DIALECT} | model.model_json_schema(), indent=2, sort_keys=True) + "\n"
+        f"{name}.schema.json": json.dumps({"$schema": DIALECT} | model.model_json_schema(), indent=2, sort_keys=True)
+        + "\n"
         for name, model in models.items()
     }
 

@@ -13,7 +13,7 @@ from symbreak.figures import style
 
 ARMS = {
     "raw": "raw\n32 x 32",
-    "identity": "control:\nfactor 1",
+    "sham": "control:\nraw again",
     "constant": "expanded,\nfill 0.5",
     "zero": "expanded,\nfill 0",
     "nearest": "upsampled,\nnearest",
@@ -44,7 +44,7 @@ def draw(tables: Tables, evidence: dict[str, Any]) -> Figure:
 
 def _strip(ax: Axes, position: int, percent: Sequence[float], arm: str) -> None:
     """One marker a seed and their mean."""
-    colour = style.COLOURS["control" if arm == "identity" else "measured"]
+    colour = style.COLOURS["control" if arm == "sham" else "measured"]
     ax.plot([position] * len(percent), percent, "o", color=colour, alpha=0.5)
     ax.plot(position, np.mean(percent), "_", color="black", markersize=20)
 

@@ -11,7 +11,14 @@ from symbreak.errors import SymbreakError
 SOURCE = Path(__file__).resolve().parents[2]
 # What these modules do cannot change a number in an artifact: they check, watch, name and record. Parameters
 # reach a job fully resolved, so a changed default in config is seen as a changed parameter.
-SILENT = ("symbreak.config", "symbreak.errors", "symbreak.files", "symbreak.machine", "symbreak.progress", "symbreak.provenance")
+SILENT = (
+    "symbreak.config",
+    "symbreak.errors",
+    "symbreak.files",
+    "symbreak.machine",
+    "symbreak.progress",
+    "symbreak.provenance",
+)
 
 
 def closure(entry: str, modules: tuple[str, ...] = (), source: Path = SOURCE) -> dict[str, str]:
@@ -85,7 +92,9 @@ def _imports(tree: ast.Module, name: str, source: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
-                raise SymbreakError(f"{name}: relative imports are not followed; import with the full name '{package}.…'.")
+                raise SymbreakError(
+                    f"{name}: relative imports are not followed; import with the full name '{package}.…'."
+                )
             names += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
     own = {n for n in names if n == package or n.startswith(package + ".")}
     parents = {n.rsplit(".", i)[0] for n in own for i in range(1, n.count(".") + 1)}

@@ -67,7 +67,13 @@ def job(
         os.environ[variable] = str(threads)  # for libraries loaded later; threadpool_limits is for those already here
     with threadpool_limits(threads):
         yield record
-    code = {"entry": entry, "modules": list(modules), "planned": planned, "start": start, "end": fingerprint(entry, modules)}
+    code = {
+        "entry": entry,
+        "modules": list(modules),
+        "planned": planned,
+        "start": start,
+        "end": fingerprint(entry, modules),
+    }
     manifest = {
         "schema": 1,
         "kind": kind,

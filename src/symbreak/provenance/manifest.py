@@ -34,7 +34,9 @@ def read_manifest(artifact: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except FileNotFoundError:
-        raise SymbreakError(f"{path}: missing; make its artifact again with 'snakemake --cores 8 {artifact}'.") from None
+        raise SymbreakError(
+            f"{path}: missing; make its artifact again with 'snakemake --cores 8 {artifact}'."
+        ) from None
     except json.JSONDecodeError as error:
         raise SymbreakError(f"{path}: not JSON ({error}); delete {artifact} and make it again.") from None
     if not isinstance(manifest, dict):

@@ -47,7 +47,9 @@ def record(root: Path, scale: str = "desk") -> list[Path]:
 def _refuse_unfinished(root: Path, scale: str) -> None:
     output = call(root, "snakemake", "--dry-run", "--cores", "1", "figures/all", "--config", f"scale={scale}")
     if NOTHING not in output:
-        raise SymbreakError("Snakemake still has jobs to run, so nothing was recorded. Run 'snakemake --cores 8 figures/all' first.")
+        raise SymbreakError(
+            "Snakemake still has jobs to run, so nothing was recorded. Run 'snakemake --cores 8 figures/all' first."
+        )
 
 
 def _refuse_tainted(plan: Plan, root: Path) -> None:
@@ -63,7 +65,9 @@ def _refuse_drift(plan: Plan, root: Path) -> None:
     for name, text in files(plan).items():
         path = root / name
         if not path.is_file() or yaml.safe_load(path.read_text()) != yaml.safe_load(text):
-            raise SymbreakError(f"{name} is older than its sources. Run 'python -m symbreak.provenance.dvcfile' and commit it.")
+            raise SymbreakError(
+                f"{name} is older than its sources. Run 'python -m symbreak.provenance.dvcfile' and commit it."
+            )
 
 
 def _pin(plan: Plan, claim: str, entry: Registration, root: Path) -> Path:

@@ -46,7 +46,9 @@ def registration(root: Path, claim: str, entry: Claim, file: str = "claims.yaml"
             break
         written = commit, date
     if written is None or _at(root, "HEAD", file, claim) != wanted:
-        raise SymbreakError(f"claims.yaml: the entry '{claim}' is not committed. Commit it before its results are recorded.")
+        raise SymbreakError(
+            f"claims.yaml: the entry '{claim}' is not committed. Commit it before its results are recorded."
+        )
     return Registration(*written, wanted)
 
 
@@ -54,5 +56,10 @@ def _at(root: Path, commit: str, file: str, claim: str) -> str | None:
     try:
         entry = yaml.safe_load(call(root, "git", "show", f"{commit}:{file}"))["claims"][claim]
         return entry_sha256(Claim.model_validate(entry))
-    except (SymbreakError, KeyError, TypeError, ValueError):  # no such file, no such claim, or an older form of the registry
+    except (
+        SymbreakError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # no such file, no such claim, or an older form of the registry
         return None
