@@ -19,7 +19,7 @@ PROBE, CLAIM, FIGURE = "symbreak.probes.run", "symbreak.claims.run", "symbreak.f
 
 @dataclass(frozen=True)
 class Step:
-    """One artifact: ``path``, the parameters (JSON values) and the code that make it, and the artifacts it is made from."""
+    """One artifact: ``path``, the parameters (JSON values) and the code that make it, and what it is made from."""
 
     path: str
     params: dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from symbreak.config.registry import Registry
 from symbreak.config.specs import ArmSpec, Name, Scale
@@ -116,7 +117,7 @@ def _key(prefix: str, location: tuple[int | str, ...]) -> str:
     return ".".join([*([prefix] if prefix else []), *map(str, location)]) or "(top)"
 
 
-def _message(error: Any) -> str:
+def _message(error: ErrorDetails) -> str:
     found = "" if isinstance(error["input"], dict) else f", found {error['input']!r}"
     return error["msg"].removeprefix("Value error, ") + found
 
@@ -178,7 +179,8 @@ def _claim_problems(registry: Registry, name: str, arms: dict[str, dict[str, Arm
     for arm, spec in arms[claim.experiment].items():
         for probe in claim.probes:
             if probe not in spec.probes:
-                yield f"probes: '{probe}' is not taken by arm '{arm}' of '{claim.experiment}'{nearest(probe, list(spec.probes))}"
+                known = nearest(probe, list(spec.probes))
+                yield f"probes: '{probe}' is not taken by arm '{arm}' of '{claim.experiment}'{known}"
     if claim.figure not in modules("figures"):
         yield f"figure: no figure '{claim.figure}' in src/symbreak/figures{nearest(claim.figure, modules('figures'))}"
     yield from _evidence_problems(

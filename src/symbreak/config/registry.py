@@ -13,7 +13,8 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 class Rule(Strict):
     """A set of numbers: exactly one of ``at_least``, ``at_most``, ``above``, ``below`` or ``equals`` with ``within``.
 
-    ``equals: a, within: b`` is the closed band [a - b, a + b]; an interval satisfies a rule only if it lies wholly inside.
+    ``equals: a, within: b`` is the closed band [a - b, a + b]; an interval satisfies a rule only if it lies wholly
+    inside.
     """
 
     at_least: float | None = None

@@ -162,6 +162,12 @@ class OptimiserSpec(Strict):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
 
+    @model_validator(mode="after")
+    def _momentum_belongs_to_sgd(self) -> "OptimiserSpec":
+        if self.momentum and self.name != "sgd":
+            raise ValueError("'momentum' belongs to 'sgd'; Adam has 'betas'")
+        return self
+
 
 class ScheduleSpec(Strict):
     """Learning rate by epoch: ``constant``; ``exponential`` (times ``factor`` after each epoch);
@@ -177,6 +183,8 @@ class ScheduleSpec(Strict):
     def _factor_belongs_to_decay(self) -> "ScheduleSpec":
         if (self.kind in ("exponential", "step")) != (self.factor is not None):
             raise ValueError("'factor' is needed with kinds 'exponential' and 'step' and only there")
+        if self.warmup and self.kind != "cosine":
+            raise ValueError("'warmup' belongs to kind 'cosine'")
         return self
 
 
@@ -185,9 +193,9 @@ class TrainingSpec(Strict):
 
     ``epochs`` passes over the training subset (the last batch may be short unless ``drop_last``), or exactly
     ``steps`` updates. ``order``: ``own`` (each replica's data order from its seed) or ``shared`` (all use
-    ``order_seed``'s). ``loss``: mean over the batch of cross-entropy, or of the mean squared error to one-hot targets over the
-    classes. ``group``: replicas a batched matrix product (part of the identity of the bytes). ``checkpoints``: epochs
-    after which parameters are kept; the initial and the final ones always are. ``observe``: observer name -> options.
+    ``order_seed``'s). ``loss``: mean over the batch of cross-entropy, or of the mean squared error to one-hot
+    targets over the classes. ``group``: replicas a batched matrix product (part of the identity of the bytes).
+    ``checkpoints``: epochs after which parameters are kept; the initial and the final ones always are. ``observe``: observer name -> options.
     """
 
     epochs: int | None = Field(default=None, ge=1)

@@ -56,8 +56,8 @@ def _refuse_tainted(plan: Plan, root: Path) -> None:
     tainted = [s.path for s in plan.steps() if present(root / s.path) and read_manifest(root / s.path)["tainted"]]
     if tainted:
         raise SymbreakError(
-            "The source changed while these were made, so nothing was recorded. Delete them and run Snakemake again:\n  "
-            + "\n  ".join(tainted)
+            "The source changed while these were made, so nothing was recorded. Delete them and run Snakemake again:"
+            "\n  " + "\n  ".join(tainted)
         )
 
 
