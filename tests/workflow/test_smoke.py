@@ -130,3 +130,25 @@ def test_bytes_do_not_depend_on_cores(smoke: Workspace, edited: Workspace, cores
     edited.snakemake(*paths, *SMOKE, cores=cores)
     for path in paths:
         assert sha256(edited.root / path) == sha256(smoke.root / path)
+
+
+def test_the_report_has_every_figure_with_its_caption(smoke: Workspace) -> None:
+    smoke.snakemake("figures/all", "--report", "report.html", *SMOKE)
+    page = (smoke.root / "report.html").read_text()
+    registry = Plan.load(smoke.root, "smoke").configuration.registry
+    for claim, entry in registry.claims.items():
+        assert f"{claim}.svg" in page
+        assert registry.papers[entry.paper].title in page
+
+
+def test_a_mistake_stops_snakemake_before_any_job_with_its_sentence(edited: Workspace) -> None:
+    edited.edit("params.yaml", "momentum: 0.9", "momentun: 0.9")
+    done = edited.call("snakemake", "--cores", "1", "figures/all", check=False)
+    assert done.returncode != 0
+    assert "unknown key 'momentun' (did you mean 'momentum'?)" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_lint_is_clean(edited: Workspace) -> None:
+    done = edited.call("snakemake", "--lint")
+    assert "Congratulations" in done.stdout + done.stderr
