@@ -10,7 +10,7 @@ CORES = $(shell $(BIN)/python -c "from symbreak.machine import usable_cores; pri
 UV := $(CURDIR)/.venv-uv
 
 MAKEFLAGS += --no-print-directory
-.PHONY: figures test lint lock report venv
+.PHONY: figures test lint lock report generate venv
 .DEFAULT_GOAL := figures
 
 figures: venv
@@ -30,6 +30,12 @@ lint: venv
 report: venv
 	@mkdir -p results/desk/report
 	@$(SNAKEMAKE) --cores 1 --report results/desk/report/index.html figures/all
+
+# Whatever is generated and in git: schemas, dvc.yaml, code.yaml, the README's table.
+generate: venv
+	@$(BIN)/python -m symbreak.config.schema
+	@$(BIN)/python -m symbreak.provenance.dvcfile
+	@$(BIN)/python -m symbreak.readme
 
 # The newest versions that pyproject.toml allows stay as they are unless UPGRADE=--upgrade is given.
 lock: venv

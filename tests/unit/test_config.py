@@ -12,6 +12,7 @@ from symbreak.config.schema import schemas
 from symbreak.errors import SymbreakError
 from symbreak.plan import Plan
 from symbreak.provenance.dvcfile import files
+from symbreak.readme import rewritten
 
 Tree = dict[str, Any]
 
@@ -136,7 +137,7 @@ def test_merge_replaces_lists_and_merges_mappings() -> None:
 @pytest.mark.parametrize("name", sorted(schemas()))
 def test_schemas_in_git_are_those_of_the_models(repo_root: Path, name: str) -> None:
     assert (repo_root / "workflow/schemas" / name).read_text() == schemas()[name], (
-        "run 'python -m symbreak.config.schema'"
+        "run 'make generate'"
     )
 
 
@@ -144,5 +145,10 @@ def test_schemas_in_git_are_those_of_the_models(repo_root: Path, name: str) -> N
 def test_dvc_files_in_git_are_those_of_params_and_claims(repo_root: Path, name: str) -> None:
     generated = files(Plan.load(repo_root, "desk"))[name]
     assert yaml.safe_load((repo_root / name).read_text()) == yaml.safe_load(generated), (
-        "run 'python -m symbreak.provenance.dvcfile'"
+        "run 'make generate'"
     )
+
+
+def test_the_readme_has_the_verdicts_that_are_pinned(repo_root: Path) -> None:
+    text = (repo_root / "README.md").read_text()
+    assert rewritten(text, load(repo_root).registry, repo_root) == text, "run 'make generate'"
