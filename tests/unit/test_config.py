@@ -71,6 +71,8 @@ PARAMS_MISTAKES = [
         r"probes.accuracy.thresold: the probe has no such option",
     ),
     (("experiments.gaussnet_mnist.base.model.family", "gausnet"), r"gaussnet_mnist.*'gausnet'.*'gaussnet'"),
+    (("experiments.gaussnet_mnist.base.training.optimiser.momentum", 0.9), r"'momentum' belongs to 'sgd'"),
+    (("experiments.random_labels.base.training.schedule.warmup", 1), r"'warmup' belongs to kind 'cosine'"),
     (("experiments.random_labels.seeds", [1, 1]), r"'seeds' has a seed twice"),
 ]
 CLAIM_MISTAKES = [
@@ -136,17 +138,13 @@ def test_merge_replaces_lists_and_merges_mappings() -> None:
 
 @pytest.mark.parametrize("name", sorted(schemas()))
 def test_schemas_in_git_are_those_of_the_models(repo_root: Path, name: str) -> None:
-    assert (repo_root / "workflow/schemas" / name).read_text() == schemas()[name], (
-        "run 'make generate'"
-    )
+    assert (repo_root / "workflow/schemas" / name).read_text() == schemas()[name], "run 'make generate'"
 
 
 @pytest.mark.parametrize("name", ["dvc.yaml", "code.yaml"])
 def test_dvc_files_in_git_are_those_of_params_and_claims(repo_root: Path, name: str) -> None:
     generated = files(Plan.load(repo_root, "desk"))[name]
-    assert yaml.safe_load((repo_root / name).read_text()) == yaml.safe_load(generated), (
-        "run 'make generate'"
-    )
+    assert yaml.safe_load((repo_root / name).read_text()) == yaml.safe_load(generated), "run 'make generate'"
 
 
 def test_the_readme_has_the_verdicts_that_are_pinned(repo_root: Path) -> None:

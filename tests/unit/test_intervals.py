@@ -72,6 +72,7 @@ def test_counts_that_vary_more_than_coin_tosses_are_divided_by_the_design_effect
     rate = counts.sum() / 5000
     effect = np.var(counts / trials, ddof=1) / (rate * (1 - rate) / trials)
     assert effect > 5
+    effect *= (stats.t.ppf(0.975, 4) / stats.norm.ppf(0.975)) ** 2  # it is estimated from five units
     expected = proportion_confint(counts.sum() / effect, 5000 / effect, alpha=0.05, method="wilson")
     found = interval(counted([int(k) for k in counts], trials), "statistical", "wilson", 0.95)
     assert (found.low, found.high) == pytest.approx(expected, abs=1e-14)
@@ -155,7 +156,14 @@ def test_wilson_with_design_effect_covers_more_than_without_where_networks_diffe
     naive = proportion_confint(counts.sum(axis=1), 8000, method="wilson")
     covered = np.mean((low <= 0.9) & (high >= 0.9))
     assert np.mean((naive[0] <= 0.9) & (naive[1] >= 0.9)) < 0.75
-    assert covered > 0.88  # the design effect is estimated from eight units
+    assert covered > 0.94
+
+
+def test_few_overdispersed_units_miss_no_oftener_than_the_level_says() -> None:
+    generator = np.random.default_rng(1)
+    counts = generator.binomial(5000, generator.normal(0.1, 0.008, size=(20000, 6))).astype(float)
+    low, high = count_interval(counts, np.full_like(counts, 5000), "wilson", LEVEL)
+    assert np.mean((low > 0.1) | (high < 0.1)) < 2 * (1 - LEVEL)
 
 
 def test_clopper_pearson_covers_at_least_as_often_as_it_says() -> None:

@@ -187,6 +187,17 @@ def test_slope_is_per_factor_ten_and_mean_over_dimensions(tmp_path: Path) -> Non
     assert [u.value for u in units] == pytest.approx([0.015] * 5)
 
 
+def test_far_pairs_see_the_exponent_and_only_the_furthest_pairs_count(tmp_path: Path) -> None:
+    right = pd.DataFrame(
+        {"seed": seed, "width": 2, "variant": "formula", "distance2": d2, "g2": 1 + np.exp(-c * d2), "kernel": 1.0}
+        for seed, c in ((1, 0.5), (2, 0.4))
+        for d2 in (0.0, 0.5, 1.0)
+    )
+    tables = write(tmp_path, d1=right, d2=right)
+    assert [u.value for u in evidence.far_pairs(tables)] == pytest.approx([1, (1 + np.exp(-0.4)) / (1 + np.exp(-0.5))])
+    assert evidence.far_pairs_without_half(tables)[0].value == pytest.approx((1 + np.exp(-0.5)) / (1 + np.exp(-1)))
+
+
 def test_figure_shows_measurement_theory_and_controls(tmp_path: Path) -> None:
     arms = {f"d{d}": probe(source(1, 2, 3), dimension=d, **OPTIONS) for d in (1, 2, 784)}
     claim: dict[str, Any] = {"statement": "K.", "verdict": "supported", "margin": 0.01, "n": 3, "control": "shown"}

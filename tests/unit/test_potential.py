@@ -164,7 +164,7 @@ def test_evidence_finds_the_theory_and_its_absence(measured: dict[str, pd.DataFr
         units = getattr(goldstone, name)(tables)
         assert [u.value for u in units] == pytest.approx([value] * len(units), abs=within), name
         assert len({u.unit for u in units}) == len(units) >= 4
-    for name, bound in {"massive_text": 1e-2, "pi_mass_text": 1e-4}.items():
+    for name, bound in {"massive_text": 1e-2, "pi_mass_explicit": 1e-5}.items():
         assert min(u.value for u in getattr(goldstone, name)(tables)) > bound
     assert max(u.value for u in goldstone.exponent_explicit(tables)) < 0.1
 

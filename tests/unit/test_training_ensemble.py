@@ -55,11 +55,6 @@ def test_adam_is_its_paper_with_coupled_decay(decay: float) -> None:
     np.testing.assert_allclose(followed(settings), q, rtol=1e-12)
 
 
-def test_adam_with_a_momentum_is_refused() -> None:
-    with pytest.raises(SymbreakError, match="'betas'"):
-        followed({"name": "adam", "lr": 0.1, "momentum": 0.9})
-
-
 def examples(poison: float | None = None) -> Examples:
     """Own images for each of three replicas; ``poison`` goes into image 7 of the second."""
     draw = torch.Generator().manual_seed(1)

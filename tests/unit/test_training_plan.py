@@ -29,10 +29,9 @@ def test_schedules_in_closed_form() -> None:
     assert rates(kind="cosine", warmup=1) == pytest.approx(warm, rel=1e-15)
 
 
-@pytest.mark.parametrize(("kind", "match"), [("constant", "no warm-up"), ("cosine", "only 6")])
-def test_a_warmup_that_cannot_be_is_refused(kind: str, match: str) -> None:
-    with pytest.raises(SymbreakError, match=match):
-        learning_rates(0.2, ScheduleSpec.model_validate({"kind": kind, "warmup": 2}), 6, 3)
+def test_a_warmup_longer_than_the_run_is_refused() -> None:
+    with pytest.raises(SymbreakError, match="only 6"):
+        learning_rates(0.2, ScheduleSpec.model_validate({"kind": "cosine", "warmup": 2}), 6, 3)
 
 
 @pytest.mark.parametrize(

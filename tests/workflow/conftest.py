@@ -115,7 +115,7 @@ def source(repo_root: Path) -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, mirror: Path | None) -> Workspace:
+def smoke(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, source: Path | None) -> Workspace:
     """The whole pipeline at scale smoke on real data, run once."""
     workspace = copy_project(repo_root, tmp_path_factory.mktemp("smoke"), source)
     workspace.commit("the project")
@@ -124,7 +124,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, mirror: Pat
 
 
 @pytest.fixture(scope="session")
-def mini_template(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, mirror: Path | None) -> Workspace:
+def mini_template(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, source: Path | None) -> Workspace:
     """Two claims at scale desk with the sizes of scale smoke, computed once: what record and DVC are tested on."""
     workspace = copy_project(repo_root, tmp_path_factory.mktemp("mini"), source)
     params = merge(workspace.yaml("params.yaml"), workspace.yaml("params.smoke.yaml"))

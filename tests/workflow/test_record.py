@@ -1,6 +1,7 @@
 """Pinning: record's duties, and that DVC agrees with Snakemake."""
 
 import json
+import os
 
 import pytest
 import yaml
@@ -44,8 +45,48 @@ def test_record_refuses_while_snakemake_has_jobs(mini: Workspace) -> None:
 def test_record_refuses_what_is_tainted(mini: Workspace) -> None:
     path = mini.root / "results/desk/claims/ssb-goldstone.manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"tainted": True}))
-    assert "source changed while these were made" in record(mini)
+    assert "the source of results/desk/claims/ssb-goldstone.json changed while it was made" in record(mini)
     assert not (mini.root / "dvc.lock").exists()
+
+
+def test_record_refuses_a_file_that_is_not_what_its_manifest_says(mini: Workspace) -> None:
+    path = mini.root / "results/desk/claims/ssb-goldstone.json"
+    times = path.stat()
+    path.write_text(path.read_text().replace('"verdict": "supported"', '"verdict": "refuted"', 1))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "not the content that its manifest has: ssb-goldstone.json" in record(mini)
+    assert not (mini.root / "dvc.lock").exists()
+
+
+def test_record_refuses_stale_results_though_snakemake_was_told_otherwise(mini: Workspace) -> None:
+    path = mini.root / "src/symbreak/probes/accuracy.py"
+    path.write_text(path.read_text() + "\nUNUSED = 1\n")
+    mini.call("python", "-m", "symbreak.provenance.dvcfile")
+    mini.commit("another probe")
+    mini.snakemake("--touch", "--forceall", "figures/all")
+    assert "code changed since" in record(mini)
+    assert not (mini.root / "dvc.lock").exists()
+
+
+def test_record_refuses_source_that_is_not_committed(mini: Workspace) -> None:
+    path = mini.root / "src/symbreak/seeding.py"
+    path.write_text(path.read_text() + "\n# a comment\n")
+    assert "these are not committed:\n   M src/symbreak/seeding.py" in record(mini)
+
+
+def test_record_refuses_a_rule_written_after_the_run(mini: Workspace) -> None:
+    claims = mini.yaml("claims.yaml")
+    claims["claims"]["gaussnet-mnist"]["parts"]["width_100"]["rule"]["within"] = 0.9
+    (mini.root / "claims.yaml").write_text(yaml.safe_dump(claims, sort_keys=False))
+    mini.commit("a kinder rule")
+    mini.snakemake("figures/all")
+    assert "gaussnet-mnist: entry of" in record(mini)
+    amendment = {"reason": "a test", "part": "width_100", "old_rule": {"equals": 0.9725, "within": 0.0075}}
+    claims["claims"]["gaussnet-mnist"]["amended"] = [amendment]
+    (mini.root / "claims.yaml").write_text(yaml.safe_dump(claims, sort_keys=False))
+    mini.commit("a kinder rule, owned up to")
+    mini.snakemake("figures/all")
+    assert record(mini).startswith("0 ")
 
 
 def test_record_refuses_an_entry_that_is_not_committed(mini: Workspace) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -61,9 +62,8 @@ def test_status_calls_every_claim_fresh(smoke: Workspace) -> None:
 def edited(smoke: Workspace, tmp_path: Path) -> Workspace:
     """The finished smoke run with a source tree of its own to edit; results are shared by links."""
     root = tmp_path / "edited"
-    shutil.copytree(
-        smoke.root, root, copy_function=shutil.copy2, ignore=shutil.ignore_patterns("__pycache__", "results", "data")
-    )
+    shared = {str(smoke.root): {"results", "data"}}
+    shutil.copytree(smoke.root, root, ignore=lambda folder, names: shared.get(folder, {"__pycache__"}))
     for folder in ("results", "data"):
         (root / folder).symlink_to(smoke.root / folder)
     return Workspace(root, smoke.mirror)
@@ -110,6 +110,18 @@ def test_a_probe_never_retrains(edited: Workspace) -> None:
     jobs = edited.planned("figures/all", *SMOKE)
     assert not any(job.startswith("run ") for job in jobs)
     assert any(job.startswith("probe ") for job in jobs)
+
+
+def test_a_changed_history_reruns_its_probes(edited: Workspace, smoke: Workspace) -> None:
+    (edited.root / "results").unlink()
+    shutil.copytree(smoke.root / "results", edited.root / "results")
+    name = "results/smoke/runs/gaussnet_mnist/mse_10.epochs.parquet"
+    table = pd.read_parquet(edited.root / name)
+    table.assign(test_correct=0).to_parquet(edited.root / name)
+    jobs = edited.planned("figures/all", *SMOKE)
+    assert {job for job in jobs if job.startswith("probe ")} == {
+        f"probe experiment=gaussnet_mnist, arm=mse_10, probe={probe}" for probe in ("accuracy", "learning_curve")
+    }
 
 
 def test_a_seed_more_reruns_the_experiment(edited: Workspace) -> None:

@@ -55,3 +55,9 @@ def probe_inputs(wildcards):
     """Return the run and the data of an arm, under the names that the probe stage knows."""
     paths = PLAN.probe(wildcards.experiment, wildcards.arm, wildcards.probe).inputs
     return {"data" if path.startswith("data/") else "run": path for path in paths}
+
+
+def histories(wildcards):
+    """Return the tables beside the run of an arm, which a probe may read too."""
+    run = probe_inputs(wildcards).get("run")
+    return [str(Path(run).with_suffix(suffix)) for suffix in (".epochs.parquet", ".steps.parquet")] if run else []

@@ -1,6 +1,7 @@
 rule probe:
     input:
         unpack(probe_inputs),
+        histories=lambda wildcards: histories(wildcards),
     output:
         table="<results>/probes/{experiment}/{arm}/{probe}.parquet",
         manifest="<results>/probes/{experiment}/{arm}/{probe}.manifest.json",

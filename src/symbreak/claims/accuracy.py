@@ -1,5 +1,7 @@
 """Units of evidence from the tables of the probe ``accuracy``: one replica, one number."""
 
+import math
+
 import pandas as pd
 
 from symbreak.claims.evidence import Unit
@@ -16,11 +18,16 @@ def accuracy_units(tables: Tables, arm: str, on: str) -> list[Unit]:
         on: ``train`` (the run's own training images and labels) or ``test``.
 
     Returns:
-        One unit a seed, value a fraction. Replicas have their own data order, so no two share a cluster.
+        One unit a seed, value a fraction, not a number for a replica that diverged: it has no end of training, and
+        the interval that counts it has none either. Replicas have their own data order, so no two share a cluster.
     """
     table = tables(arm, "accuracy").sort_values("seed")
-    counts = zip(table["seed"], table[f"{on}_correct"], table[f"{on}_count"], strict=True)
-    return [Unit(f"seed {seed}", int(n) / int(of), count=int(n), trials=int(of)) for seed, n, of in counts]
+    counts = zip(table["seed"], table[f"{on}_correct"], table[f"{on}_count"], table["diverged"], strict=True)
+    return [_counted(f"seed {seed}", int(n), int(of), bool(diverged)) for seed, n, of, diverged in counts]
+
+
+def _counted(unit: str, count: int, trials: int, diverged: bool) -> Unit:
+    return Unit(unit, math.nan if diverged else count / trials, count=count, trials=trials)
 
 
 def paired_gain(tables: Tables, arm: str, over: str) -> list[Unit]:
@@ -50,4 +57,4 @@ def paired_gain(tables: Tables, arm: str, over: str) -> list[Unit]:
 
 def _test_accuracy(tables: Tables, arm: str) -> pd.Series:
     table = tables(arm, "accuracy").set_index("seed").sort_index()
-    return table["test_correct"] / table["test_count"]
+    return (table["test_correct"] / table["test_count"]).where(~table["diverged"].astype(bool))

@@ -103,8 +103,8 @@ def count_interval(counts: Floats, trials: Floats, method: str, level: float) ->
     """Return an interval of the success rate pooled over independent units.
 
     Counts of real networks can vary more between units than coin tosses do. The pooled counts are therefore divided
-    by the design effect, the observed variance between units over the binomial one, where this is above one
-    (Korn and Graubard, Survey Methodology 24, 1998).
+    by the design effect, the observed variance between units over the binomial one, times (t/z)^2, since that variance
+    is itself estimated from few units; never by less than one (Korn and Graubard, Survey Methodology 24, 1998).
 
     Args:
         counts: Successes ``[..., n]``.
@@ -119,7 +119,8 @@ def count_interval(counts: Floats, trials: Floats, method: str, level: float) ->
     rate = pooled / total
     binomial = rate * (1 - rate) / trials.mean(axis=-1)
     observed = (counts / trials).var(axis=-1, ddof=1)
-    effect = np.maximum(1.0, np.divide(observed, binomial, out=np.ones_like(rate), where=binomial > 0))
+    few = (stats.t.ppf((1 + level) / 2, counts.shape[-1] - 1) / stats.norm.ppf((1 + level) / 2)) ** 2
+    effect = np.maximum(1.0, few * np.divide(observed, binomial, out=np.zeros_like(rate), where=binomial > 0))
     low, high = proportion_confint(pooled / effect, total / effect, alpha=1 - level, method=STATSMODELS[method])
     return low, high
 

@@ -30,7 +30,8 @@ def closure(entry: str, modules: tuple[str, ...] = (), source: Path = SOURCE) ->
         source: The folder that holds the package.
 
     Returns:
-        The sha256 of each module in the import closure, comments, docstrings and formatting left out.
+        The sha256 of each module in the import closure, comments, docstrings and formatting left out; a package's
+        has its JSON tables in it.
 
     Raises:
         SymbreakError: A module of the package that is imported does not exist or does not parse.
@@ -74,7 +75,9 @@ def _parsed(path: Path, _modified: int, _size: int, name: str, source: Path) -> 
     imported = _imports(tree, name, source)
     for node in ast.walk(tree):
         _drop_docstring(node)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
+    tables = sorted(path.parent.glob("*.json")) if path.name == "__init__.py" else []
+    content = b"".join([ast.dump(tree).encode(), *(table.read_bytes() for table in tables)])
+    return hashlib.sha256(content).hexdigest(), imported
 
 
 def _drop_docstring(node: ast.AST) -> None:

@@ -9,6 +9,7 @@ from symbreak.files import canonical
 from symbreak.plan import Plan, Step
 from symbreak.provenance.closure import closure
 from symbreak.provenance.manifest import manifest_path, read_manifest
+from symbreak.provenance.versions import installed
 
 State = Literal["fresh", "stale", "tainted", "missing"]
 
@@ -63,10 +64,20 @@ def _differences(step: Step, manifest: dict[str, Any], root: Path) -> Iterator[s
         yield f"the parameters of {step.path} changed: {', '.join(_changed_keys(manifest['params'], step.params))}"
     if manifest["code"]["end"] != step.code:
         yield f"code changed since {step.path} was made: {', '.join(_changed_modules(step, manifest))}"
+    if changed := [name for name, old in manifest["versions"].items() if old != installed().get(name)]:
+        yield f"{step.path} was made with other versions of {', '.join(changed)}"
+    made = {path: sha256 for above in step.inputs for path, sha256 in _outputs(root / above, root).items()}
     for entry in manifest["inputs"].values():
-        above = root / entry["path"]
-        if present(above) and read_manifest(above)["outputs"].get(above.name) != entry["sha256"]:
+        if made.get(entry["path"], entry["sha256"]) != entry["sha256"]:
             yield f"{step.path} was made from another version of {entry['path']}"
+
+
+def _outputs(artifact: Path, root: Path) -> dict[str, str]:
+    """Path -> sha256 of an artifact and of what was written beside it, as its manifest has them."""
+    if not present(artifact):
+        return {}
+    folder = artifact.parent.relative_to(root).as_posix()
+    return {f"{folder}/{name}": sha256 for name, sha256 in read_manifest(artifact)["outputs"].items()}
 
 
 def _changed_modules(step: Step, manifest: dict[str, Any]) -> list[str]:

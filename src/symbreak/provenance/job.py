@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from threadpoolctl import threadpool_limits
 from symbreak.files import sha256, write_json
 from symbreak.provenance.closure import closure, fingerprint
 from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
-
-LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "safetensors", "matplotlib", "statsmodels")
+from symbreak.provenance.versions import installed
 
 
 class Record:
@@ -84,7 +82,7 @@ def job(
         "outputs": {path.name: sha256(path) for path in outputs(artifact)},
         "code": code | {"files": closure(entry, modules)},
         "tainted": len({planned, code["start"], code["end"]}) > 1 or any(h.get("tainted") for h in hashes.values()),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": installed(),
         "threads": threads,
         "device": "cpu",
         "deterministic": True,

@@ -4,6 +4,8 @@
 refuses unless Snakemake has nothing to do, nothing is tainted and every registry entry is committed.
 """
 
+import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import yaml
 from symbreak.errors import SymbreakError
 from symbreak.files import sha256, write_json
 from symbreak.plan import Plan, Step
-from symbreak.provenance.dvcfile import files
-from symbreak.provenance.freshness import present
-from symbreak.provenance.manifest import outputs, read_manifest
+from symbreak.provenance.dvcfile import LOCK, files
+from symbreak.provenance.freshness import judge
+from symbreak.provenance.manifest import outputs, read_manifest, run_path
 from symbreak.provenance.registration import Registration, registration
 from symbreak.provenance.tools import call
 
@@ -35,13 +37,16 @@ def record(root: Path, scale: str = "desk") -> list[Path]:
         SymbreakError: Something is missing, stale, tainted, uncommitted or generated from older sources.
     """
     plan = Plan.load(root, scale)
+    _refuse_uncommitted(root)
     _refuse_unfinished(root, scale)
-    _refuse_tainted(plan, root)
+    _refuse_unfaithful(plan, root)
     registrations = {claim: registration(root, claim, plan.claims[claim]) for claim in plan.claims}
+    started = {claim: _started(plan, claim, root) for claim in plan.claims}
+    _refuse_afterthoughts(plan, registrations, started)
     if scale == "desk":
         _refuse_drift(plan, root)
         call(root, "dvc", "commit", "--force")
-    return [_pin(plan, claim, registrations[claim], root) for claim in plan.claims]
+    return [_pin(plan, claim, registrations[claim], started[claim], root) for claim in plan.claims]
 
 
 def _refuse_unfinished(root: Path, scale: str) -> None:
@@ -52,12 +57,51 @@ def _refuse_unfinished(root: Path, scale: str) -> None:
         )
 
 
-def _refuse_tainted(plan: Plan, root: Path) -> None:
-    tainted = [s.path for s in plan.steps() if present(root / s.path) and read_manifest(root / s.path)["tainted"]]
-    if tainted:
+def _refuse_uncommitted(root: Path) -> None:
+    changed = call(root, "git", "status", "--porcelain", "--", "src", "params*.yaml", LOCK).splitlines()
+    if changed:
         raise SymbreakError(
-            "The source changed while these were made, so nothing was recorded. Delete them and run Snakemake again:"
-            "\n  " + "\n  ".join(tainted)
+            "A pin names committed code and parameters, but these are not committed:\n  " + "\n  ".join(changed)
+        )
+
+
+def _refuse_unfaithful(plan: Plan, root: Path) -> None:
+    """Snakemake may have been told that all is well; the manifests and the files themselves are asked too."""
+    problems = [problem for step in plan.steps() if (problem := _problem(step, root))]
+    if problems:
+        raise SymbreakError(
+            "Nothing was recorded, since not everything is what its manifest and its sources say. Delete what is named "
+            "and run 'snakemake --cores 8 figures/all':\n  " + "\n  ".join(problems)
+        )
+
+
+def _problem(step: Step, root: Path) -> str:
+    judged = judge(step, root)
+    if judged.state != "fresh":
+        return judged.reason
+    recorded, found = read_manifest(root / step.path)["outputs"], _hashes(step, root)
+    differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+    return f"{step.path}: not the content that its manifest has: {', '.join(differing)}" if differing else ""
+
+
+def _started(plan: Plan, claim: str, root: Path) -> str | None:
+    """When the first of a claim's runs or probes ended (ISO 8601), or null where no run file says so (after a pull)."""
+    paths = [run_path(root / step.path) for step in (*_runs(plan, claim), *plan.tables(claim))]
+    dates = [json.loads(path.read_text())["date"] for path in paths if path.is_file()]
+    return min(dates, key=datetime.fromisoformat) if dates else None
+
+
+def _refuse_afterthoughts(plan: Plan, entries: dict[str, Registration], started: dict[str, str | None]) -> None:
+    late = [
+        f"{claim}: entry of {entries[claim].date}, first job ended {date}"
+        for claim, date in started.items()
+        if date and datetime.fromisoformat(entries[claim].date) > datetime.fromisoformat(date)
+        if not plan.claims[claim].amended
+    ]
+    if late:
+        raise SymbreakError(
+            "These entries of claims.yaml were written after their runs. Run them again, or say under 'amended' what "
+            "was changed and why:\n  " + "\n  ".join(late)
         )
 
 
@@ -70,13 +114,14 @@ def _refuse_drift(plan: Plan, root: Path) -> None:
             )
 
 
-def _pin(plan: Plan, claim: str, entry: Registration, root: Path) -> Path:
+def _pin(plan: Plan, claim: str, entry: Registration, started: str | None, root: Path) -> Path:
     step, figure = plan.claim(claim), plan.figure(claim)
     path = root / "results" / "pinned" / plan.scale / f"{claim}.json"
     manifest = read_manifest(root / step.path)
     pinned = {
         "claim_file": yaml.safe_load((root / step.path).read_text()),
         "registered": {"commit": entry.commit, "date": entry.date, "sha256": entry.sha256},
+        "first_job_ended": started,
         "manifest": {key: value for key, value in manifest.items() if key != "params"},
         "tables": {table.path: _hashes(table, root) for table in plan.tables(claim)},
         "runs": {run.path: _run(run, root) for run in _runs(plan, claim)},

@@ -6,18 +6,11 @@ import torch
 from torch import Tensor
 
 from symbreak.config.specs import OptimiserSpec
-from symbreak.errors import SymbreakError
 
 
 def build(spec: OptimiserSpec, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """Build SGD (heavy ball, dampening 0) or Adam, with decay added to the gradient; see ``OptimiserSpec``.
-
-    Raises:
-        SymbreakError: If Adam is given a momentum.
-    """
+    """Build SGD (heavy ball, dampening 0) or Adam, with decay added to the gradient; see ``OptimiserSpec``."""
     if spec.name == "adam":
-        if spec.momentum:
-            raise SymbreakError(f"'momentum' is {spec.momentum}, but Adam has 'betas' instead; leave it out")
         return torch.optim.Adam(
             parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay, fused=True
         )

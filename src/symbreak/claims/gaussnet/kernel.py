@@ -53,6 +53,16 @@ def authors_d784(tables: Tables) -> list[Unit]:
     return _closest(tables, "d784", "authors")
 
 
+def far_pairs(tables: Tables) -> list[Unit]:
+    """G2/K for the pairs of inputs furthest apart, mean over widths and the four input dimensions."""
+    return _far(tables, 0.5)
+
+
+def far_pairs_without_half(tables: Tables) -> list[Unit]:
+    """The same over a kernel that lacks the 1/2 in its exponent."""
+    return _far(tables, 1.0)
+
+
 def slope(tables: Tables) -> list[Unit]:
     """Change of G2/K per factor 10 in width, mean over the four input dimensions."""
     return _slopes(tables, "formula")
@@ -67,6 +77,19 @@ def ratios(table: pd.DataFrame, variant: str) -> pd.DataFrame:
     """Return the mean over pairs of inputs of G2/K, one row a seed, one column a width."""
     chosen = table[table["variant"] == variant]
     return (chosen["g2"] / chosen["kernel"]).groupby([chosen["seed"], chosen["width"]]).mean().unstack("width")
+
+
+def _far(tables: Tables, coefficient: float) -> list[Unit]:
+    """Over K = 1 + exp(-coefficient |x-y|^2/d), the talk's for 1/2; its decay shows most where it has gone furthest."""
+    per_arm = {arm: _far_ratio(tables(arm, "kernel"), coefficient) for arm in tables.arms}
+    return [Unit(f"seed {seed}", float(value)) for seed, value in pd.DataFrame(per_arm).mean(axis=1).items()]
+
+
+def _far_ratio(table: pd.DataFrame, coefficient: float) -> pd.Series:
+    chosen = table[(table["variant"] == "formula") & np.isclose(table["distance2"], table["distance2"].max())]
+    ratio = chosen["g2"] / (1 + np.exp(-coefficient * chosen["distance2"]))
+    means: pd.Series = ratio.groupby(chosen["seed"]).mean()
+    return means
 
 
 def _furthest(tables: Tables, arm: str) -> list[Unit]:
