@@ -66,5 +66,5 @@ def test_orders_are_permutations_that_depend_on_seed_and_epoch_alone() -> None:
 def test_impossible_plans_are_refused() -> None:
     with pytest.raises(SymbreakError, match="no batch of 4 in 3 examples"):
         plan(spec(epochs=1, drop_last=True), 3)
-    with pytest.raises(SymbreakError, match=r"\[3\] are not among the run's epochs 0 to 2"):
-        plan(spec(epochs=2, checkpoints=[1, 3]), 10)
+    with pytest.raises(SymbreakError, match=r"\[7\] are not among the run's steps 0 to 6"):
+        plan(spec(epochs=2, checkpoints=[1, 7]), 10)

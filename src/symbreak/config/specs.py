@@ -195,7 +195,7 @@ class TrainingSpec(Strict):
     ``steps`` updates. ``order``: ``own`` (each replica's data order from its seed) or ``shared`` (all use
     ``order_seed``'s). ``loss``: mean over the batch of cross-entropy, or of the mean squared error to one-hot
     targets over the classes. ``group``: replicas a batched matrix product (part of the identity of the bytes).
-    ``checkpoints``: epochs after which parameters are kept; the initial and the final ones always are.
+    ``checkpoints``: steps after which parameters are kept; the initial and the final ones always are.
     ``observe``: observer name -> options.
     """
 

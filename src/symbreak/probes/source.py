@@ -66,7 +66,7 @@ class Source:
         if wanted not in self.stored_steps:
             raise SymbreakError(
                 f"{self._existing_run} holds parameters at steps {list(self.stored_steps)}, not at {wanted}: "
-                f"ask for one of these or name its epoch in 'training.checkpoints'"
+                f"ask for one of these or name its step in 'training.checkpoints'"
             )
         return self._read(f"{_STEP}{wanted:08d}/")
 

@@ -128,11 +128,16 @@ class _Group:
             self.report(number + 1, float(self.losses[number].mean()))
         for observer in self.observers:
             observer.step(before, self.ensemble.view())
+        if number + 1 in self.plan.spec.checkpoints:
+            self._keep(number + 1)
+
+    def _keep(self, step: int) -> None:
+        self.checkpoints[step] = {name: value.cpu() for name, value in self.ensemble.copy().items()}
 
     def _end_epoch(self, epoch: int) -> None:
         step, last, spec = self.plan.step_after(epoch), epoch == self.plan.epochs, self.plan.spec
-        if epoch in (0, *spec.checkpoints) or last:
-            self.checkpoints[step] = {name: value.cpu() for name, value in self.ensemble.copy().items()}
+        if epoch == 0 or last:
+            self._keep(step)
         wanted = last or spec.evaluate_train == "every"
         train = self._evaluate(self.train_set) if wanted else None
         self.epochs.append(Epoch(epoch, step, train, self._evaluate(self.test_set)))

@@ -62,7 +62,7 @@ def plan(spec: TrainingSpec, examples: int) -> Plan:
     steps = spec.steps if spec.epochs is None else spec.epochs * per_epoch
     assert steps is not None  # TrainingSpec demands exactly one of the two
     made = Plan(spec, examples, per_epoch, steps, learning_rates(spec.optimiser.lr, spec.schedule, steps, per_epoch))
-    late = [epoch for epoch in spec.checkpoints if not 0 <= epoch <= made.epochs]
+    late = [step for step in spec.checkpoints if not 0 <= step <= made.steps]
     if late:
-        raise SymbreakError(f"'checkpoints' {late} are not among the run's epochs 0 to {made.epochs}; remove them")
+        raise SymbreakError(f"'checkpoints' {late} are not among the run's steps 0 to {made.steps}; remove them")
     return made
