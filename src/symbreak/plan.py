@@ -125,7 +125,7 @@ class Plan:
         """Return a claim's figure, drawn from the same tables that its verdict was decided on."""
         entry = self.claims[claim]
         decided = self.claim(claim)
-        arms = list(self.arms[entry.experiment])
+        arms = sorted(self.arms[entry.experiment])
         params = {"claim": claim, "figure": entry.figure, "experiment": entry.experiment, "arms": arms}
         return Step(
             f"figures/{self.scale}/{claim}.svg",

@@ -1,6 +1,7 @@
 """Mistakes in params.yaml and claims.yaml are found before anything runs, and the message says how to mend them."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from symbreak.config.load import configure, load, merge, read_params, read_yaml
 from symbreak.config.schema import schemas
 from symbreak.errors import SymbreakError
+from symbreak.files import sha256
 from symbreak.plan import Plan
 from symbreak.provenance.dvcfile import files
 from symbreak.readme import rewritten
@@ -150,3 +152,11 @@ def test_dvc_files_in_git_are_those_of_params_and_claims(repo_root: Path, name: 
 def test_the_readme_has_the_verdicts_that_are_pinned(repo_root: Path) -> None:
     text = (repo_root / "README.md").read_text()
     assert rewritten(text, load(repo_root).registry, repo_root) == text, "run 'make generate'"
+
+
+def test_pictures_in_the_docs_are_those_of_the_pinned_figures(repo_root: Path) -> None:
+    pictures = sorted((repo_root / "docs/figures").glob("*.png"))
+    assert pictures
+    for picture in pictures:
+        pin = json.loads((repo_root / f"results/pinned/desk/{picture.stem}.json").read_text())
+        assert pin["figure"][picture.name] == sha256(picture), f"copy figures/desk/{picture.name} to docs/figures"

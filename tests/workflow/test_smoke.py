@@ -77,10 +77,19 @@ def test_a_comment_reruns_nothing(edited: Workspace) -> None:
 
 def test_one_learning_rate_reruns_exactly_its_dependants(edited: Workspace) -> None:
     params = edited.yaml("params.yaml")
-    params["experiments"]["random_labels"]["base"]["training"]["optimiser"]["lr"] *= 0.5
+    params["experiments"]["gaussnet_mnist"]["base"]["training"]["optimiser"]["lr"] *= 0.5
     (edited.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     plan = Plan.load(edited.root, "smoke")
-    assert edited.planned("figures/all", *SMOKE) == dependants(plan, "random_labels")
+    assert edited.planned("figures/all", *SMOKE) == dependants(plan, "gaussnet_mnist")
+
+
+def test_a_learning_rate_reruns_no_arm_that_has_its_own(edited: Workspace) -> None:
+    params = edited.yaml("params.yaml")
+    params["experiments"]["random_labels"]["base"]["training"]["optimiser"]["lr"] *= 0.5
+    (edited.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    trained = {job for job in edited.planned("figures/all", *SMOKE) if job.startswith("run ")}
+    arms = Plan.load(edited.root, "smoke").arms["random_labels"]
+    assert trained == {f"run experiment=random_labels, arm={arm}" for arm in arms if arm.startswith("cifar10")}
 
 
 def test_reordered_keys_rerun_nothing(edited: Workspace) -> None:
