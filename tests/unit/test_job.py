@@ -1,6 +1,8 @@
 """The frame around every job: manifests, taint, and what a failure leaves behind."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,16 @@ def test_json_is_never_half_written(tmp_path: Path) -> None:
 
 def test_the_package_is_where_the_fingerprint_looks() -> None:
     assert (SOURCE / "symbreak" / "seeding.py").is_file()
+
+
+@pytest.mark.parametrize(("error", "traceback"), [("SymbreakError", False), ("ValueError", True)])
+def test_an_error_that_a_user_can_mend_ends_in_its_sentence(tmp_path: Path, error: str, traceback: bool) -> None:
+    program = (
+        "from pathlib import Path\nfrom symbreak.errors import SymbreakError\nfrom symbreak.provenance.job import job\n"
+        f"with job(artifact=Path('x.txt'), kind='data', entry={ENTRY!r}, modules=(), planned='', params={{}}, "
+        f"inputs={{}}, threads=1):\n    raise {error}('no mirror; name one')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no mirror; name one" in done.stderr
+    assert ("Traceback" in done.stderr) is traceback

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from symbreak.errors import SymbreakError
 from symbreak.files import sha256, write_json
 from symbreak.provenance.closure import closure, fingerprint
 from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
@@ -59,6 +61,7 @@ def job(
     Yields:
         A record to note facts in. If the body raises, nothing is recorded.
     """
+    sys.excepthook = _sentence
     started, record, start = time.monotonic(), Record(), fingerprint(entry, modules)
     hashes = {name: _input(path) for name, path in inputs.items()}
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -90,6 +93,14 @@ def job(
     }
     write_json(run_path(artifact), _circumstances(started))
     write_json(manifest_path(artifact), manifest | record.facts)
+
+
+def _sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End a job's log with the sentence of an error that a user can mend, and with the traceback of any other."""
+    if isinstance(error, SymbreakError):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _input(path: Path) -> dict[str, Any]:
