@@ -24,6 +24,8 @@ PARTS = {
     "gain": "fill 0.5 over raw",
 }
 
+PATCH = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps words readable on lines
+
 
 def draw(tables: Tables, evidence: dict[str, Any]) -> Figure:
     """Draw accuracies, gains over raw images paired by seed, and the intervals that were decided.
@@ -76,7 +78,7 @@ def _decided(ax: Axes, parts: dict[str, Any]) -> None:
         rule = parts[name]["rule"]
         edge = 100 * rule.get("at_least", rule.get("above"))
         ax.plot(edge, row + 0.12, "|", color=style.COLOURS["paper"], markersize=22, markeredgewidth=2)
-        ax.annotate(words, (0.02, row + 0.27), xycoords=("axes fraction", "data"), fontsize=8)
+        ax.annotate(words, (0.02, row + 0.27), xycoords=("axes fraction", "data"), fontsize=8, bbox=PATCH)
     ax.plot([], [], "|", color=style.COLOURS["paper"], markersize=12, label="claimed: right of this")
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks([])
@@ -97,4 +99,4 @@ def _operator(ax: Axes, part: dict[str, Any]) -> None:
         f"operator exact in {exact} of {len(part['units'])} configurations\n"
         f"(control, upsampling: in {upsampled} of {len(part['control']['units'])})"
     )
-    ax.annotate(text, (0.02, 0.03), xycoords="axes fraction", fontsize=8)
+    ax.annotate(text, (0.02, 0.03), xycoords="axes fraction", fontsize=8, bbox=PATCH)

@@ -49,7 +49,9 @@ def _curves(ax: Axes, tables: Tables, name: str) -> None:
 
 def _band(ax: Axes, curve: pd.DataFrame, column: str, label: str, colour: str) -> None:
     by_epoch = 100 * curve.dropna(subset=[column]).groupby("epoch")[column].agg(["min", "mean", "max"])
-    ax.plot(by_epoch.index, by_epoch["mean"], color=colour, label=label)
+    # Shuffled pixels are the same to this network as plain ones: dashes let both be seen.
+    dashes = "--" if "shuffled" in label else "-"
+    ax.plot(by_epoch.index, by_epoch["mean"], dashes, color=colour, label=label)
     ax.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.25, linewidth=0)
 
 
