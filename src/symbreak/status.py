@@ -120,7 +120,8 @@ def show(lines: Sequence[Row], console: Console) -> None:
 def markdown(lines: Sequence[Row], statements: Mapping[str, str]) -> str:
     """Return the rows as a Markdown table with the claims' statements, by id."""
     head = ["| claim | statement | verdict | margin | n | control |", "| --- | --- | --- | ---: | ---: | --- |"]
-    body = [f"| `{row.id}` | {statements[str(row.id)]} | {' | '.join(_cells(row)[1:5])} |" for row in lines]
+    said = {name: statement.replace("|", "\\|") for name, statement in statements.items()}
+    body = [f"| `{row.id}` | {said[str(row.id)]} | {' | '.join(_cells(row)[1:5])} |" for row in lines]
     return "\n".join(head + body)
 
 
