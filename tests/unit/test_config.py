@@ -15,6 +15,7 @@ from symbreak.files import sha256
 from symbreak.plan import Plan
 from symbreak.provenance.dvcfile import files
 from symbreak.readme import rewritten
+from symbreak.status import Row, markdown
 
 Tree = dict[str, Any]
 
@@ -160,3 +161,9 @@ def test_pictures_in_the_docs_are_those_of_the_pinned_figures(repo_root: Path) -
     for picture in pictures:
         pin = json.loads((repo_root / f"results/pinned/desk/{picture.stem}.json").read_text())
         assert pin["figure"][picture.name] == sha256(picture), f"copy figures/desk/{picture.name} to docs/figures"
+
+
+def test_a_bar_in_a_statement_does_not_end_its_cell() -> None:
+    line = markdown([Row("a-b", "ssb")], {"a-b": "K(|x|) = 1"}).splitlines()[-1]
+    assert r"K(\|x\|) = 1" in line
+    assert line.replace(r"\|", "").count("|") == 7
