@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import socket
 import sys
 import time
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from symbreak.errors import SymbreakError
 from symbreak.files import sha256, write_json
+from symbreak.machine import peak_memory
 from symbreak.provenance.closure import closure, fingerprint
 from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
 from symbreak.provenance.versions import installed
@@ -113,11 +113,10 @@ def _input(path: Path) -> dict[str, Any]:
 
 
 def _circumstances(started: float) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "wall_seconds": round(time.monotonic() - started, 3),
         "cpu_seconds": round(time.process_time(), 3),
-        "peak_memory_mib": round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
+        "peak_memory_mib": round(peak_memory() / 2**20, 1),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
