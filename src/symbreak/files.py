@@ -29,6 +29,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(artifact: Path) -> None:
+    """Remove the temporary files that a killed process left beside an artifact, its own and those of its siblings."""
+    for temporary in artifact.parent.glob(f".{artifact.stem}.*"):
+        temporary.unlink()
+
+
 def sha256(path: Path) -> str:
     """Return the sha256 of a file's content as hexadecimal digits."""
     with path.open("rb") as stream:

@@ -58,7 +58,8 @@ def asked(entry: Facts = ENTRY, seeds: Any = SEEDS) -> Facts:
 def write(root: Path, arm: str = "plain", seeds: Any = SEEDS["plain"], **columns: Any) -> None:
     path = root / "toy" / arm / "accuracy.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"seed": seeds, "train": 5000, "test": 490, "diverged": False} | columns).to_parquet(path)
+    table = pd.DataFrame({"seed": seeds, "train": 5000, "test": 490, "diverged": False} | columns)
+    table.assign(order_seed=pd.array([None] * len(table), "Int64")).to_parquet(path)
 
 
 def of_column(column: str) -> Callable[[Tables], list[Unit]]:

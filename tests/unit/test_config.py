@@ -75,7 +75,7 @@ PARAMS_MISTAKES = [
     ),
     (("experiments.gaussnet_mnist.base.model.family", "gausnet"), r"gaussnet_mnist.*'gausnet'.*'gaussnet'"),
     (("experiments.gaussnet_mnist.base.training.optimiser.momentum", 0.9), r"'momentum' belongs to 'sgd'"),
-    (("experiments.random_labels.base.training.schedule.warmup", 1), r"'warmup' belongs to kind 'cosine'"),
+    (("experiments.random_labels.base.training.crossed", True), r"'crossed' belongs to order 'shared'"),
     (("experiments.random_labels.seeds", [1, 1]), r"'seeds' has a seed twice"),
 ]
 CLAIM_MISTAKES = [

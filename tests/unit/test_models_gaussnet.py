@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from symbreak.config.specs import GaussnetSpec
+from symbreak.config.models import GaussnetSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.gaussnet import Gaussnet, build
+
+F64 = torch.float64
 
 
 def outputs(model: Gaussnet, replicas: int, x: torch.Tensor) -> torch.Tensor:
@@ -60,3 +62,73 @@ def test_the_mean_shifts_the_first_outputs_weights(shifted: int | None, moved: i
 def test_more_shifted_outputs_than_there_are_is_an_error() -> None:
     with pytest.raises(SymbreakError, match="only 3 outputs"):
         build(GaussnetSpec(family="gaussnet", width=5, shifted=4), (1, 2, 2), 3, torch.float64)
+
+
+def test_a_given_distribution_of_the_shifted_weights_is_refused() -> None:
+    spec = GaussnetSpec(family="gaussnet", width=5, mean_w1=0.1, initial={"layers.1.weight": {"mean": 0.2}})
+    with pytest.raises(SymbreakError, match=r"'mean_w1' is 0\.1, but 'initial' gives 'layers\.1\.weight' a mean too"):
+        build(spec, (1, 2, 2), 3, torch.float64)
+
+
+def test_a_given_mean_moves_the_weights_of_all_outputs() -> None:
+    plain, moved = (
+        build(GaussnetSpec(family="gaussnet", width=5, initial=initial), (1, 2, 2), 3, torch.float64).init(1)
+        for initial in ({}, {"layers.1.weight": {"mean": 0.7}})
+    )
+    torch.testing.assert_close(moved.pop("layers.1.weight"), plain.pop("layers.1.weight") + 0.7)
+    assert all(torch.equal(moved[name], plain[name]) for name in plain)
+
+
+def test_without_sigma_b_the_biases_are_zero() -> None:
+    model = build(GaussnetSpec(family="gaussnet", width=5, sigma_b=0.0), (1, 2, 2), 3, torch.float64)
+    state = model.init(1)
+    assert not state["layers.0.bias"].any() and not state["layers.1.bias"].any()
+    assert state["layers.0.weight"].all() and state["layers.1.weight"].all()
+
+
+NEURON = {
+    "gauss": lambda z, x: torch.exp(z) / torch.exp(0.25 + 2.25 / 12 * (x**2).sum(1, keepdim=True)),
+    "erf": lambda z, x: torch.erf(z),
+    "relu": lambda z, x: torch.nn.functional.relu(z),
+}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("neuron", NEURON)
+def test_every_replica_is_the_plain_network_and_so_are_its_gradients(neuron: str, shared: bool) -> None:
+    model = build(GaussnetSpec(family="gaussnet", width=7, neuron=neuron, sigma_w=1.5, sigma_b=0.5), (2, 2, 3), 3, F64)
+    replicas = [model.init(seed) for seed in range(3)]
+    state = {name: torch.stack([s[name] for s in replicas]).requires_grad_() for name in replicas[0]}
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(1 if shared else 3, 9, 2, 2, 3, generator=draw, dtype=F64)
+    push = torch.randn(3, 9, 3, generator=draw, dtype=F64)
+    outputs = model.forward(state, x, train=True)
+    (outputs * push).sum().backward()
+    for r in range(3):
+        first, last = torch.nn.Linear(12, 7, dtype=F64), torch.nn.Linear(7, 3, dtype=F64)
+        theirs = {f"layers.{i}.{k}": v for i, net in enumerate((first, last)) for k, v in net.named_parameters()}
+        for name, value in theirs.items():
+            value.data.copy_(state[name][r])
+        pixels = x[0 if shared else r].flatten(1)
+        expected = last(NEURON[neuron](first(pixels), pixels))
+        torch.testing.assert_close(outputs[r], expected, rtol=1e-10, atol=1e-10)
+        (expected * push[r]).sum().backward()
+        for name, value in theirs.items():
+            torch.testing.assert_close(state[name].grad[r], value.grad, rtol=1e-10, atol=1e-10)
+        alone = {name: value[r : r + 1] for name, value in state.items()}
+        found = model.forward(alone, x if shared else x[r : r + 1], train=True)
+        torch.testing.assert_close(found[0], outputs[r], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("neuron", NEURON)
+def test_the_second_moment_of_an_output_is_its_kernel(neuron: str) -> None:
+    """E f(x)^2 = sigma_b^2 + sigma_w^2 E s^2, with z normal of variance K = sigma_b^2 + sigma_w^2 |x|^2 / d.
+
+    E s^2 is 1 for Gauss-net, 2/pi asin(2K/(1+2K)) for Erf-net (Williams 1997) and K/2 for ReLU-net (Cho and Saul 2009).
+    """
+    spec = GaussnetSpec(family="gaussnet", width=50, neuron=neuron, sigma_w=1.2, sigma_b=0.4)
+    x = torch.linspace(-1, 1, 6, dtype=F64).view(1, 1, 1, 2, 3)
+    k = 0.16 + 1.44 * float(x.square().sum()) / 6
+    neurons = {"gauss": 1.0, "erf": 2 / np.pi * np.arcsin(2 * k / (1 + 2 * k)), "relu": k / 2}
+    squares = outputs(build(spec, (1, 2, 3), 4, F64), 2500, x).square().mean(2).flatten().numpy()
+    assert abs(squares.mean() - 0.16 - 1.44 * neurons[neuron]) < 5 * squares.std() / np.sqrt(2500)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from symbreak.config.specs import GaussnetSpec, MlpSpec, OptimiserSpec, TrainingSpec
+from symbreak.config.models import GaussnetSpec, MlpSpec
+from symbreak.config.specs import OptimiserSpec, TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.models import mlp
 from symbreak.theory.noether import DEGREE, HeavyBall, discrete
@@ -47,7 +48,7 @@ def train(spec: MlpSpec, loss: str = "cross_entropy", dtype: torch.dtype = torch
         value.backward()
         optimiser.step()
         history.append(_copy(state))
-        observer.step(history[-2], history[-1])
+        observer.step(history[-2], {}, history[-1])
     return observer.tensors(), history
 
 
@@ -134,12 +135,20 @@ def test_shapes_and_precision() -> None:
         assert tuple(value.shape) == (rows, len(SEEDS), width), name
 
 
-def test_rows_keep_their_order_across_blocks_and_are_copies() -> None:
-    rows, value = charges.Rows(), torch.zeros(2, 3)
-    for number in range(2 * charges.Rows.BLOCK + 5):
-        rows.append({"a": value.fill_(number)})
-    stacked = rows.stacked()["a"]
-    assert torch.equal(stacked, torch.arange(2.0 * charges.Rows.BLOCK + 5)[:, None, None].expand(-1, 2, 3))
+@pytest.mark.parametrize("killed", [0, 1, 40])
+def test_an_interrupted_record_goes_on_to_the_same_bits(killed: int) -> None:
+    model = mlp.build(network(), (1, 3, 3), 4, torch.float64)
+    whole, history = train(network())
+    before, after = (charges.build(model, training(), {"units": UNITS}) for _ in range(2))
+    before.start(history[0])
+    for number in range(killed):
+        before.step(history[number], {}, history[number + 1])
+    after.restore({name: value.clone() for name, value in before.state().items()})
+    for number in range(killed, STEPS):
+        after.step(history[number], {}, history[number + 1])
+    resumed = after.tensors()
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 def test_wants_a_network_it_understands_and_its_only_option() -> None:

@@ -112,8 +112,16 @@ def test_a_replica_that_diverged_has_no_error(tmp_path: Path) -> None:
 
 
 def test_laws_are_refused_for_another_optimiser() -> None:
-    with pytest.raises(SymbreakError, match="need optimiser 'sgd' with schedule 'constant', found adam"):
+    message = "need optimiser 'sgd' without dampening and schedule 'constant' without warm-up, found "
+    with pytest.raises(SymbreakError, match=message + "name='adam'"):
         noether_law.heavy_ball(spec("bn_plain", "adam"))
+    for change in ({"optimiser.dampening": 0.5}, {"schedule.warmup": 1}):
+        ((dotted, value),) = change.items()
+        part, key = dotted.split(".")
+        asked = spec("bn_momentum").model_dump()
+        asked["training"][part][key] = value
+        with pytest.raises(SymbreakError, match=message):
+            noether_law.heavy_ball(ArmSpec.model_validate(asked))
     assert noether_law.heavy_ball(spec("bn_momentum")) == HeavyBall(0.1, 0.9, 1e-2)
 
 

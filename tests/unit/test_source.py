@@ -39,7 +39,12 @@ def run_file(tmp_path: Path) -> Path:
     save_file(tensors, path)
     counts = {"train_correct": [0, 1000, 200, 998], "train_count": [1000] * 4}
     tests = {"test_correct": [10, 30, 20, 5], "test_count": [100] * 4}
-    index = {"seed": [3, 3, 4, 4], "epoch": [0, 1, 0, 1], "step": [0, 100, 0, 100]}
+    index = {
+        "seed": [3, 3, 4, 4],
+        "order_seed": pd.array([None] * 4, "Int64"),
+        "epoch": [0, 1, 0, 1],
+        "step": [0, 100, 0, 100],
+    }
     pd.DataFrame(index | counts | tests | {"diverged": [False] * 3 + [True]}).to_parquet(
         tmp_path / "one.epochs.parquet"
     )

@@ -24,13 +24,21 @@ EXPANSION = ["raw", "sham", "constant", "zero", "nearest"]
 
 
 def write_accuracy(root: Path, experiment: str, arm: str, test: list[int], seeds: tuple[int, ...] = (8, 7)) -> None:
-    columns = {"seed": seeds, "epochs": 2, "diverged": False, "train_correct": [9, 10], "train_count": 10}
+    columns = {
+        "seed": seeds,
+        "order_seed": pd.array([None, None], "Int64"),
+        "epochs": 2,
+        "diverged": False,
+        "train_correct": [9, 10],
+        "train_count": 10,
+    }
     table = pd.DataFrame(columns | {"test_correct": test, "test_count": 20})
     write_table(root / experiment / arm / "accuracy.parquet", table)
 
 
 def write_curve(root: Path, experiment: str, arm: str) -> None:
     table = pd.DataFrame({"seed": [7, 7, 8, 8], "epoch": [0, 1, 0, 1], "train_accuracy": [None, 0.5, None, 0.7]})
+    table["order_seed"] = pd.array([None] * 4, "Int64")
     write_table(root / experiment / arm / "learning_curve.parquet", table.assign(test_accuracy=[0.1, 0.4, 0.1, 0.6]))
 
 
@@ -59,7 +67,7 @@ def test_gains_are_paired_by_seed_and_not_by_row(tmp_path: Path) -> None:
 def test_arms_with_other_seeds_cannot_be_paired(tmp_path: Path) -> None:
     write_accuracy(tmp_path, "e", "one", [10, 4])
     write_accuracy(tmp_path, "e", "two", [5, 8], seeds=(7, 9))
-    with pytest.raises(SymbreakError, match=r"\[7, 8\] and \[7, 9\]"):
+    with pytest.raises(SymbreakError, match=r"\['seed 7', 'seed 8'\] and \['seed 7', 'seed 9'\]"):
         paired_gain(Tables(tmp_path, "e", ["one", "two"]), "one", "two")
 
 

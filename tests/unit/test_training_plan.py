@@ -3,10 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from symbreak.config.specs import ScheduleSpec, TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.training.plan import plan
+from symbreak.training.replicas import groups, replicas
 from symbreak.training.schedules import learning_rates
 
 
@@ -46,7 +48,8 @@ def test_a_warmup_longer_than_the_run_is_refused() -> None:
 )
 def test_batches_of_ten_examples(settings: dict[str, Any], sizes: list[list[int]]) -> None:
     made = plan(spec(**settings), 10)
-    orders = [made.order((1, 2), epoch) for epoch in range(1, made.epochs + 1)]
+    pair = replicas(made.spec, (1, 2))
+    orders = [made.order(pair, epoch) for epoch in range(1, made.epochs + 1)]
     batches = [made.batches(order, epoch) for epoch, order in enumerate(orders, start=1)]
     assert [[batch.shape[1] for batch in epoch] for epoch in batches] == sizes
     assert made.steps == sum(map(len, sizes)) == made.step_after(made.epochs) == len(made.rates)
@@ -54,13 +57,53 @@ def test_batches_of_ten_examples(settings: dict[str, Any], sizes: list[list[int]
 
 def test_orders_are_permutations_that_depend_on_seed_and_epoch_alone() -> None:
     made = plan(spec(epochs=2), 50)
-    order = made.order((1, 2), 1)
+    one, two = replicas(made.spec, (1, 2))
+    order = made.order((one, two), 1)
     assert np.array_equal(np.sort(order, axis=1), [np.arange(50)] * 2)
-    assert np.array_equal(made.order((2,), 1)[0], order[1])
+    assert np.array_equal(made.order((two,), 1)[0], order[1])
     assert not np.array_equal(order[0], order[1])
-    assert not np.array_equal(made.order((1, 2), 2), order)
-    shared = plan(spec(epochs=2, order="shared", order_seed=2), 50).order((1, 7), 1)
-    assert np.array_equal(shared, order[1:])
+    assert not np.array_equal(made.order((one, two), 2), order)
+    shared = plan(spec(epochs=2, order="shared", order_seeds=[2]), 50)
+    assert np.array_equal(shared.order(replicas(shared.spec, (1, 7)), 1), order[1:])
+
+
+def test_a_batch_of_the_whole_set_has_no_order() -> None:
+    made = plan(spec(epochs=3, batch=None), 7)
+    assert (made.per_epoch, made.steps, made.batch) == (1, 3, 7)
+    assert made.order(replicas(made.spec, (1, 2)), 2).tolist() == [list(range(7))]
+
+
+def test_orders_are_shared_out_to_the_seeds_or_crossed_with_them() -> None:
+    nested = spec(epochs=1, order="shared", order_seeds=[7, 8])
+    assert [(r.number, r.seed, r.order_seed) for r in replicas(nested, (1, 2, 3))] == [(0, 1, 7), (1, 2, 7), (2, 3, 8)]
+    crossed = replicas(spec(epochs=1, order="shared", order_seeds=[7, 8], crossed=True), (1, 2))
+    assert [(r.number, r.seed, r.order_seed) for r in crossed] == [(0, 1, 7), (1, 2, 7), (0, 1, 8), (1, 2, 8)]
+    assert [r.order_seed for r in replicas(spec(epochs=1), (1, 2))] == [None, None]
+    with pytest.raises(SymbreakError, match="3 'order_seeds' cannot be shared out to 2 seeds"):
+        replicas(spec(epochs=1, order="shared", order_seeds=[1, 2, 3]), (1, 2))
+
+
+def test_a_group_has_one_order_and_at_most_its_size() -> None:
+    parts = groups(replicas(spec(epochs=1, order="shared", order_seeds=[7, 8]), range(7)), 3)
+    assert [[r.seed for r in part] for part in parts] == [[0, 1, 2], [3], [4, 5, 6]]
+    assert [len(part) for part in groups(replicas(spec(epochs=1), range(7)), 3)] == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"order": "shared"}, "'order_seeds' are needed"),
+        ({"order_seeds": [1]}, "'order_seeds' are needed"),
+        ({"order": "shared", "order_seeds": [1, 1]}, "twice"),
+        ({"crossed": True}, "'crossed' belongs"),
+        ({"autocast": "bfloat16", "dtype": "float64"}, "must be 'float32'"),
+        ({"optimiser": {"name": "flow", "lr": 0.1}, "batch": None}, "needs dtype 'float64'"),
+        ({"optimiser": {"name": "flow", "lr": 0.1}, "dtype": "float64"}, "batch null"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(epochs=1, **settings)
 
 
 def test_impossible_plans_are_refused() -> None:

@@ -6,7 +6,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from symbreak.config.specs import ModelSpec, OptimiserSpec, TrainingSpec
+from symbreak.config.models import ModelSpec
+from symbreak.config.specs import OptimiserSpec, TrainingSpec
 from symbreak.models.model import State, build
 from symbreak.seeding import derive
 from symbreak.training.engine import Trained, train
@@ -201,8 +202,8 @@ def test_a_shared_batch_is_a_batch_that_happens_to_be_the_same(case: str, labels
     model, _, optimiser, loss = CASES[case]
     shared = random_examples(1, labels)
     copied = Examples(shared.images.expand(3, *shared.images.shape[1:]).clone(), shared.labels, shared.convert)
-    (one,) = ensemble(model, optimiser, loss, shared, order="shared", order_seed=8)
-    (other,) = ensemble(model, optimiser, loss, copied, order="shared", order_seed=8)
+    (one,) = ensemble(model, optimiser, loss, shared, order="shared", order_seeds=[8])
+    (other,) = ensemble(model, optimiser, loss, copied, order="shared", order_seeds=[8])
     torch.testing.assert_close(one.losses, other.losses, rtol=1e-11, atol=0)
     for name, value in one.checkpoints[6].items():
         torch.testing.assert_close(value, other.checkpoints[6][name], rtol=1e-9, atol=1e-12)

@@ -133,7 +133,15 @@ def test_the_histories_of_a_run(tmp_path: Path, prepared: Path) -> None:
     trained(tmp_path, prepared, arm())
     steps = pq.read_table(tmp_path / "bn.steps.parquet")
     assert steps.schema.equals(
-        pa.schema([("seed", "int64"), ("step", "int64"), ("loss", "float64"), ("learning_rate", "float64")])
+        pa.schema(
+            [
+                ("seed", "int64"),
+                ("order_seed", "int64"),
+                ("step", "int64"),
+                ("loss", "float64"),
+                ("learning_rate", "float64"),
+            ]
+        )
     )
     assert steps["seed"].to_pylist() == [5] * 12 + [9] * 12
     assert steps["step"].to_pylist() == [*range(1, 13)] * 2
@@ -141,7 +149,7 @@ def test_the_histories_of_a_run(tmp_path: Path, prepared: Path) -> None:
     epochs = pq.read_table(tmp_path / "bn.epochs.parquet")
     counts = ("train_correct", "train_count", "test_correct", "test_count")
     types = {"diverged": "bool", "train_loss": "double", "test_loss": "double"}
-    types |= dict.fromkeys(("seed", "epoch", "step", *counts), "int64")
+    types |= dict.fromkeys(("seed", "order_seed", "epoch", "step", *counts), "int64")
     assert {field.name: str(field.type) for field in epochs.schema} == types
     assert epochs["epoch"].to_pylist() == [*range(5)] * 2
     assert epochs["step"].to_pylist() == [0, 3, 6, 9, 12] * 2

@@ -18,16 +18,23 @@ def accuracy_units(tables: Tables, arm: str, on: str) -> list[Unit]:
         on: ``train`` (the run's own training images and labels) or ``test``.
 
     Returns:
-        One unit a seed, value a fraction, not a number for a replica that diverged: it has no end of training, and
-        the interval that counts it has none either. Replicas have their own data order, so no two share a cluster.
+        One unit a replica, value a fraction, not a number for a replica that diverged: it has no end of training, and
+        the interval that counts it has none either. Replicas that share a data order are one cluster.
     """
-    table = tables(arm, "accuracy").sort_values("seed")
-    counts = zip(table["seed"], table[f"{on}_correct"], table[f"{on}_count"], table["diverged"], strict=True)
-    return [_counted(f"seed {seed}", int(n), int(of), bool(diverged)) for seed, n, of, diverged in counts]
+    table = tables(arm, "accuracy").sort_values(["seed", "order_seed"])
+    counts = zip(table[f"{on}_correct"], table[f"{on}_count"], table["diverged"], strict=True)
+    return [
+        Unit(unit, math.nan if diverged else count / trials, cluster, count=int(count), trials=int(trials))
+        for (unit, cluster), (count, trials, diverged) in zip(_names(table), counts, strict=True)
+    ]
 
 
-def _counted(unit: str, count: int, trials: int, diverged: bool) -> Unit:
-    return Unit(unit, math.nan if diverged else count / trials, count=count, trials=trials)
+def _names(table: pd.DataFrame) -> list[tuple[str, str | None]]:
+    """Name the unit and the cluster of each row: seed, and the data order where it is shared."""
+    found: list[tuple[str, str | None]] = []
+    for seed, order in zip(table["seed"], table["order_seed"], strict=True):
+        found.append((f"seed {seed}", None) if pd.isna(order) else (f"seed {seed}, order {order}", f"order {order}"))
+    return found
 
 
 def paired_gain(tables: Tables, arm: str, over: str) -> list[Unit]:
@@ -41,20 +48,25 @@ def paired_gain(tables: Tables, arm: str, over: str) -> list[Unit]:
         over: The arm it is compared with.
 
     Returns:
-        One unit a seed, value ``accuracy(arm) - accuracy(over)`` as a fraction.
+        One unit a replica, value ``accuracy(arm) - accuracy(over)`` as a fraction; a shared data order is a cluster.
 
     Raises:
-        SymbreakError: The two arms do not have the same seeds.
+        SymbreakError: The two arms do not have the same seeds and orders.
     """
     ours, theirs = (_test_accuracy(tables, name) for name in (arm, over))
-    if not ours.index.equals(theirs.index):
+    names, others = (_names(accuracy.index.to_frame()) for accuracy in (ours, theirs))
+    if names != others:
+        found, expected = ([unit for unit, _ in units] for units in (names, others))
         raise SymbreakError(
-            f"arms '{arm}' and '{over}' are compared seed by seed but have the seeds {list(ours.index)} "
-            f"and {list(theirs.index)}: run both with the same seeds"
+            f"arms '{arm}' and '{over}' are compared replica by replica but have {found} "
+            f"and {expected}: run both with the same seeds and orders"
         )
-    return [Unit(f"seed {seed}", float(gain)) for seed, gain in (ours - theirs).items()]
+    return [
+        Unit(unit, float(gain), cluster)
+        for (unit, cluster), gain in zip(names, ours.to_numpy() - theirs.to_numpy(), strict=True)
+    ]
 
 
 def _test_accuracy(tables: Tables, arm: str) -> pd.Series:
-    table = tables(arm, "accuracy").set_index("seed").sort_index()
+    table = tables(arm, "accuracy").set_index(["seed", "order_seed"]).sort_index()
     return (table["test_correct"] / table["test_count"]).where(~table["diverged"].astype(bool))

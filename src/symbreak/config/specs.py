@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from symbreak.config.models import ModelSpec
 from symbreak.config.strict import Strict
 
 Set = Literal["mnist", "fashion_mnist", "cifar10"]
@@ -103,76 +104,41 @@ class DataSpec(Strict):
     expand: ExpandSpec | None = None
 
 
-class MlpSpec(Strict):
-    """Fully connected network; ``hidden`` widths, weights N(0, gain^2/fan_in), biases zero.
-
-    ``init``: gain^2 = 2 (``he``) or 1 (``lecun``). ``norm``: BatchNorm between linear map and activation,
-    with affine parameters and ``norm_eps``.
-    """
-
-    family: Literal["mlp"]
-    hidden: tuple[Annotated[int, Field(ge=1)], ...]
-    activation: Literal["relu", "tanh", "erf", "sigmoid", "linear"] = "relu"
-    norm: Literal["none", "batch"] = "none"
-    norm_eps: float = Field(default=1e-5, ge=0)
-    bias: bool = True
-    init: Literal["he", "lecun"] = "he"
-
-
-class GaussnetSpec(Strict):
-    """Gauss-net (arXiv:2008.08601; seed 002): one hidden layer of width ``width``.
-
-    ``f_i(x) = b1_i + sum_j W1_ij exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 / d)``; standard deviations as in the papers;
-    ``mean_w1`` shifts the first ``shifted`` outputs' weights (null: all of them).
-    """
-
-    family: Literal["gaussnet"]
-    width: int = Field(ge=1)
-    sigma_w: float = Field(default=1.0, gt=0)
-    sigma_b: float = Field(default=1.0, ge=0)
-    mean_w1: float = 0.0
-    shifted: int | None = Field(default=None, ge=0)
-
-
-class ResnetSpec(Strict):
-    """Residual network with BatchNorm (He et al. 2016), two 3x3 convolutions a block, post-activation.
-
-    ``stem``: ``cifar`` (3x3, stride 1) or ``imagenet`` (7x7 stride 2, then 3x3 max-pooling stride 2).
-    ``widths``: channels a stage, stride 2 between stages; ``blocks`` a stage; 1x1 projection shortcuts
-    where shapes change; global average pooling.
-    """
-
-    family: Literal["resnet"]
-    stem: Literal["cifar", "imagenet"] = "cifar"
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = (16, 32, 64)
-    blocks: int = Field(default=1, ge=1)
-    norm_eps: float = Field(default=1e-5, ge=0)
-
-
-ModelSpec = Annotated[MlpSpec | GaussnetSpec | ResnetSpec, Field(discriminator="family")]
-
-
 class OptimiserSpec(Strict):
-    """PyTorch conventions: ``v <- beta v + (g + k q); q <- q - lr v`` (dampening 0), decay coupled to the loss."""
+    """How a gradient becomes an update; ``g`` includes weight decay, ``g + k q`` (coupled to the loss).
 
-    name: Literal["sgd", "adam"]
+    ``sgd``: ``v <- beta v + (1 - dampening) g; q <- q - lr v`` (PyTorch: heavy ball, the first ``v`` is ``g``).
+    ``rmsprop``: ``s <- rho s + (1 - rho) g^2; q <- q - lr g / (sqrt(s) + eps)`` element by element.
+    ``adam``: ``betas`` and ``eps`` (Kingma and Ba 2015). ``flow``: the reference for theory: dq/dt = -g integrated over
+    a time ``lr`` a step with relative tolerance ``rtol`` (Dormand and Prince's RK45); needs float64 and the whole
+    set as batch.
+    """
+
+    name: Literal["sgd", "rmsprop", "adam", "flow"]
     lr: float = Field(gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    dampening: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
+    rho: float = Field(default=0.99, ge=0, lt=1)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
+    rtol: float = Field(default=1e-9, gt=0)
 
     @model_validator(mode="after")
     def _momentum_belongs_to_sgd(self) -> "OptimiserSpec":
         if self.momentum and self.name != "sgd":
             raise ValueError("'momentum' belongs to 'sgd'; Adam has 'betas'")
+        if self.dampening and not self.momentum:
+            raise ValueError("'dampening' belongs to 'momentum'")
         return self
 
 
 class ScheduleSpec(Strict):
     """Learning rate by epoch: ``constant``; ``exponential`` (times ``factor`` after each epoch);
-    ``step`` (times ``factor`` after each epoch in ``at``); ``cosine`` (to zero, by step, after
-    ``warmup`` epochs of linear warm-up)."""
+    ``step`` (times ``factor`` after each epoch in ``at``); ``cosine`` (to zero, by step, after the warm-up).
+
+    ``warmup``: epochs of linear warm-up, in which the rate of each step t of W is multiplied by t/W.
+    """
 
     kind: Literal["constant", "exponential", "step", "cosine"] = "constant"
     factor: float | None = Field(default=None, gt=0)
@@ -183,8 +149,6 @@ class ScheduleSpec(Strict):
     def _factor_belongs_to_decay(self) -> "ScheduleSpec":
         if (self.kind in ("exponential", "step")) != (self.factor is not None):
             raise ValueError("'factor' is needed with kinds 'exponential' and 'step' and only there")
-        if self.warmup and self.kind != "cosine":
-            raise ValueError("'warmup' belongs to kind 'cosine'")
         return self
 
 
@@ -192,23 +156,32 @@ class TrainingSpec(Strict):
     """How a run is trained.
 
     ``epochs`` passes over the training subset (the last batch may be short unless ``drop_last``), or exactly
-    ``steps`` updates. ``order``: ``own`` (each replica's data order from its seed) or ``shared`` (all use
-    ``order_seed``'s). ``loss``: mean over the batch of cross-entropy, or of the mean squared error to one-hot
-    targets over the classes. ``group``: replicas a batched matrix product (part of the identity of the bytes).
+    ``steps`` updates. ``batch``: examples an update (null: the whole subset, full-batch gradient descent).
+    ``order``: ``own`` (each replica's data order from its seed) or ``shared``: the orders of ``order_seeds``, each
+    shared by
+    as equal a part of the seeds as can be, in their order, or, ``crossed``, by all of them (every seed with every
+    order, so that
+    the spread of orders can be told from that of initialisations). ``loss``: mean over the batch of cross-entropy, or
+    of the mean squared error to one-hot targets over the classes. ``group``: replicas a matrix product, of one order
+    if shared
+    (part of the identity of the bytes). ``autocast``: compute products in bfloat16; weights, their updates and
+    losses stay float32.
     ``checkpoints``: steps after which parameters are kept; the initial and the final ones always are.
     ``observe``: observer name -> options.
     """
 
     epochs: int | None = Field(default=None, ge=1)
     steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(ge=1)
+    batch: int | None = Field(ge=1)
     drop_last: bool = False
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     optimiser: OptimiserSpec
     schedule: ScheduleSpec = ScheduleSpec()
     order: Literal["own", "shared"] = "own"
-    order_seed: int = 0
+    order_seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    crossed: bool = False
     dtype: Literal["float32", "float64"] = "float32"
+    autocast: Literal["none", "bfloat16"] = "none"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     group: int = Field(default=16, ge=1)
     checkpoints: tuple[int, ...] = ()
@@ -219,6 +192,24 @@ class TrainingSpec(Strict):
     def _one_length(self) -> "TrainingSpec":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of 'epochs' and 'steps'")
+        return self
+
+    @model_validator(mode="after")
+    def _orders_belong_to_shared(self) -> "TrainingSpec":
+        if (self.order == "shared") != bool(self.order_seeds):
+            raise ValueError("'order_seeds' are needed with order 'shared' and only there")
+        if len(set(self.order_seeds)) != len(self.order_seeds):
+            raise ValueError("'order_seeds' has a seed twice")
+        if self.crossed and self.order != "shared":
+            raise ValueError("'crossed' belongs to order 'shared'")
+        return self
+
+    @model_validator(mode="after")
+    def _precision_is_possible(self) -> "TrainingSpec":
+        if self.autocast != "none" and self.dtype != "float32":
+            raise ValueError("'autocast' keeps float32 weights; 'dtype' must be 'float32'")
+        if self.optimiser.name == "flow" and (self.dtype != "float64" or self.batch is not None):
+            raise ValueError("optimiser 'flow' needs dtype 'float64' and batch null, the whole set")
         return self
 
 
@@ -238,6 +229,14 @@ class ArmSpec(Strict):
     def _training_is_complete(self) -> "ArmSpec":
         if self.training is not None and (self.data is None or self.model is None):
             raise ValueError("'training' needs 'data' and 'model'")
+        if (
+            self.training is not None
+            and self.training.optimiser.name == "flow"
+            and getattr(self.model, "dropout", False)
+        ):
+            raise ValueError(
+                "optimiser 'flow' follows one loss, but 'dropout' draws a new one at every step; remove one"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("'seeds' has a seed twice")
         return self

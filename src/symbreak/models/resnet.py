@@ -1,118 +1,192 @@
-"""Residual networks with BatchNorm (He et al. 2016, arXiv:1512.03385)."""
+"""Residual networks (He et al. 2016, arXiv:1512.03385), pre-activation and other shortcuts (arXiv:1603.05027)."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, max_pool2d
+from torch.nn.functional import max_pool2d
 
-from symbreak.config.specs import ResnetSpec
-from symbreak.models.model import NORM_MOMENTUM, State, normal
+from symbreak.config.models import ResnetSpec
+from symbreak.models.convolution import (
+    Classifier,
+    batch_norm,
+    batch_norm_values,
+    buffers,
+    convolution_values,
+    convolve,
+    images,
+    one_replica,
+)
+from symbreak.models.initial import Initial, check_names
+from symbreak.models.model import Noise, State, dropped
+from symbreak.models.stack import Stack
 
 
 @dataclass(frozen=True)
 class Block:
-    """One residual block: where its parameters are, its channels and its stride."""
+    """One residual block: where its parameters are, its channels and its stride, and whether it follows the stem."""
 
     name: str
     fan_in: int
     out: int
     stride: int
+    first: bool
 
     @property
-    def projects(self) -> bool:
-        """Whether the shortcut is a 1x1 convolution because shapes change."""
+    def reshapes(self) -> bool:
+        """Whether input and output differ in shape."""
         return self.stride != 1 or self.fan_in != self.out
 
 
 class Resnet:
     """A ResNet; see ``ResnetSpec``.
 
-    Parameters: ``stem.conv.weight``, ``stem.norm.*``; in ``stages.<s>.<b>``: ``conv1.weight``, ``norm1.*``,
-    ``conv2.weight``, ``norm2.*`` and, where shapes change, ``shortcut.conv.weight``, ``shortcut.norm.*``;
-    ``head.weight``, ``head.bias``.
-    Convolutions ``[R, out, in, k, k]`` have no bias. ``*.running_mean`` and ``*.running_var`` are buffers.
+    Parameters: ``stem.conv.weight``, ``stem.norm.*`` (order ``post``); in ``stages.<s>.<b>``: ``conv1.weight``,
+    ``norm1.*``, ``conv2.weight``, ``norm2.*``, where shapes change ``shortcut.conv.weight`` and (``post``)
+    ``shortcut.norm.*``, and with a gate ``gate.weight``, ``gate.bias``; (``pre``) ``head.norm.*``; ``head.weight``,
+    ``head.bias``. Convolutions are ``[1, out, in, k, k]``; without norm each has a bias, for instance ``conv1.bias``.
+    ``*.running_mean`` and ``*.running_var`` are buffers.
+
+    The shortcut's kinds act on h as it is after its projection where shapes change; gates are computed from the same h.
+    The 1x1 convolution of kind ``conv`` is that projection, in every block. With ``pre``, the first block and those
+    that change shapes activate before the paths part, projections have no norm, and the stem is its convolution (and
+    pooling) alone: He et al., arXiv:1603.05027, appendix, and their code (KaimingHe/resnet-1k-layers).
     """
 
     max_group: int | None = 1
+    stack: Stack | None = None
 
     def __init__(self, spec: ResnetSpec, in_shape: tuple[int, int, int], classes: int, dtype: torch.dtype) -> None:
-        self.spec, self.channels, self.classes, self.dtype = spec, in_shape[0], classes, dtype
+        self.spec, self.channels, self.dtype = spec, in_shape[0], dtype
+        self.pre, self.normed = spec.order == "pre", spec.norm == "batch"
         self.blocks = _blocks(spec)
         self.kernel, self.stem_stride = (7, 2) if spec.stem == "imagenet" else (3, 1)
-        self.buffers = frozenset(n for n in self.init(0) if n.endswith((".running_mean", ".running_var")))
+        self.classifier = Classifier(spec.widths[-1], classes)
+        state = self.init(0)
+        self.buffers = buffers(state)
+        check_names(spec.initial, state, self.buffers)
 
     def init(self, seed: int) -> State:
         """Return one replica at initialisation.
 
-        Convolutions N(0, 2/(out k^2)) (He et al. 2015, arXiv:1502.01852, fan-out), head N(0, 1/fan_in) with bias 0,
-        BatchNorm the identity.
+        Convolutions by the scheme (default N(0, 2/(out k^2)): He et al. 2015, arXiv:1502.01852, fan-out), head
+        N(0, 1/fan_in), biases 0 but for the gates', BatchNorm the identity.
         """
-        state = self._convolution(seed, "stem.conv", "stem.norm", self.channels, self.spec.widths[0], self.kernel)
+        draw, widths = Initial(seed, self.dtype, self.spec.initial), self.spec.widths
+        state = self._convolution(draw, "stem.conv", self.channels, widths[0], self.kernel)
+        if not self.pre:
+            state |= self._identity(draw, "stem.norm", widths[0])
         for block in self.blocks:
-            at = block.name
-            state |= self._convolution(seed, f"{at}.conv1", f"{at}.norm1", block.fan_in, block.out, 3)
-            state |= self._convolution(seed, f"{at}.conv2", f"{at}.norm2", block.out, block.out, 3)
-            if block.projects:
-                conv, norm = f"{at}.shortcut.conv", f"{at}.shortcut.norm"
-                state |= self._convolution(seed, conv, norm, block.fan_in, block.out, 1)
-        features = self.spec.widths[-1]
-        state["head.weight"] = normal(seed, "head.weight", (self.classes, features), features**-0.5, self.dtype)
-        state["head.bias"] = torch.zeros(self.classes, dtype=self.dtype)
-        return state
+            state |= self._block_values(draw, block)
+        if self.pre:
+            state |= self._identity(draw, "head.norm", widths[-1])
+        return state | self.classifier.init(draw, self.spec.init)
 
-    def forward(self, state: State, x: Tensor, *, train: bool) -> Tensor:
-        """Return outputs ``[1, B, classes]`` of the one replica in ``state``; see ``Model.forward``."""
-        replica = {name: value[0] for name, value in state.items()}
-        h = x[0].contiguous(memory_format=torch.channels_last)
-        h = conv2d(h, replica["stem.conv.weight"], None, self.stem_stride, self.kernel // 2)
-        h = torch.relu(self._norm(replica, "stem.norm", h, train))
+    def forward(self, state: State, x: Tensor, *, train: bool, noise: Noise | None = None) -> Tensor:
+        """Return outputs ``[1, B, classes]`` of the one replica in ``state``; see ``Model.forward``.
+
+        Dropout on a shortcut takes the numbers ``<block>.shortcut`` of ``noise``, ``[1, B, C, H, W]``.
+        """
+        replica, masks = one_replica(state), noise if train else None
+        h = convolve(replica, "stem.conv", images(x), self.stem_stride)
+        if not self.pre:
+            h = self._activated(replica, "stem.norm", h, train)
         if self.spec.stem == "imagenet":
             h = max_pool2d(h, 3, stride=2, padding=1)
         for block in self.blocks:
-            h = self._block(replica, block, h, train)
-        return torch.addmm(replica["head.bias"], h.mean((2, 3)), replica["head.weight"].t()).unsqueeze(0)
+            h = (self._pre_block if self.pre else self._post_block)(replica, block, h, train, masks)
+        if self.pre:
+            h = self._activated(replica, "head.norm", h, train)
+        return self.classifier.forward(replica, h.mean((2, 3)), masks)
 
-    def _block(self, replica: State, block: Block, x: Tensor, train: bool) -> Tensor:
+    def _post_block(self, replica: State, block: Block, h: Tensor, train: bool, noise: Noise | None) -> Tensor:
         at = block.name
-        h = conv2d(x, replica[f"{at}.conv1.weight"], None, block.stride, 1)
-        h = torch.relu(self._norm(replica, f"{at}.norm1", h, train))
-        h = self._norm(replica, f"{at}.norm2", conv2d(h, replica[f"{at}.conv2.weight"], None, 1, 1), train)
-        if block.projects:
-            x = conv2d(x, replica[f"{at}.shortcut.conv.weight"], None, block.stride)
-            x = self._norm(replica, f"{at}.shortcut.norm", x, train)
-        return torch.relu(h + x)
+        branch = self._activated(replica, f"{at}.norm1", convolve(replica, f"{at}.conv1", h, block.stride), train)
+        branch = self._norm(replica, f"{at}.norm2", convolve(replica, f"{at}.conv2", branch), train)
+        return torch.relu(self._join(replica, block, h, branch, train, noise))
 
-    def _convolution(self, seed: int, conv: str, norm: str, fan_in: int, out: int, kernel: int) -> State:
-        name, std = f"{conv}.weight", math.sqrt(2.0 / (out * kernel**2))
-        return {
-            name: normal(seed, name, (out, fan_in, kernel, kernel), std, self.dtype),
-            f"{norm}.weight": torch.ones(out, dtype=self.dtype),
-            f"{norm}.bias": torch.zeros(out, dtype=self.dtype),
-            f"{norm}.running_mean": torch.zeros(out, dtype=self.dtype),
-            f"{norm}.running_var": torch.ones(out, dtype=self.dtype),
-        }
+    def _pre_block(self, replica: State, block: Block, h: Tensor, train: bool, noise: Noise | None) -> Tensor:
+        at = block.name
+        active = self._activated(replica, f"{at}.norm1", h, train)
+        branch = convolve(replica, f"{at}.conv1", active, block.stride)
+        branch = convolve(replica, f"{at}.conv2", self._activated(replica, f"{at}.norm2", branch, train))
+        h = active if block.first or block.reshapes else h
+        return self._join(replica, block, h, branch, train, noise)
+
+    def _join(
+        self, replica: State, block: Block, h: Tensor, branch: Tensor, train: bool, noise: Noise | None
+    ) -> Tensor:
+        """Return the sum of shortcut and branch; see ``ShortcutSpec``."""
+        at, shortcut = block.name, self.spec.shortcut
+        if self._projects(block):
+            h = convolve(replica, f"{at}.shortcut.conv", h, block.stride)
+            h = h if self.pre else self._norm(replica, f"{at}.shortcut.norm", h, train)
+        match shortcut.kind:
+            case "none":
+                return branch
+            case "scaling":
+                return shortcut.scale * h + shortcut.branch_scale * branch
+            case "dropout":
+                return branch + dropped(h.unsqueeze(0), shortcut.dropout, noise, f"{at}.shortcut").squeeze(0)
+            case "exclusive_gate":
+                return torch.lerp(h, branch, _gate(replica, at, h))
+            case "shortcut_gate":
+                return branch + (1 - _gate(replica, at, h)) * h
+            case _:
+                return branch + h
+
+    def _projects(self, block: Block) -> bool:
+        kind = self.spec.shortcut.kind
+        return kind == "conv" or (block.reshapes and kind != "none")
+
+    def _activated(self, replica: State, at: str, z: Tensor, train: bool) -> Tensor:
+        return torch.relu(self._norm(replica, at, z, train))
 
     def _norm(self, replica: State, at: str, z: Tensor, train: bool) -> Tensor:
-        names = ("weight", "bias", "running_mean", "running_var")
-        weight, bias, mean, var = (replica[f"{at}.{name}"] for name in names)
-        # torch.nn.functional.batch_norm refuses eps 0
-        return torch.batch_norm(
-            z, weight, bias, mean, var, train, NORM_MOMENTUM, self.spec.norm_eps, torch.backends.cudnn.enabled
-        )
+        return batch_norm(replica, at, z, train=train, eps=self.spec.norm_eps) if self.normed else z
+
+    def _block_values(self, draw: Initial, block: Block) -> State:
+        at, shortcut = block.name, self.spec.shortcut
+        state = self._convolution(draw, f"{at}.conv1", block.fan_in, block.out, 3)
+        state |= self._identity(draw, f"{at}.norm1", block.fan_in if self.pre else block.out)
+        state |= self._convolution(draw, f"{at}.conv2", block.out, block.out, 3)
+        state |= self._identity(draw, f"{at}.norm2", block.out)
+        if self._projects(block):
+            state |= self._convolution(draw, f"{at}.shortcut.conv", block.fan_in, block.out, 1)
+            if not self.pre:
+                state |= self._identity(draw, f"{at}.shortcut.norm", block.out)
+        if shortcut.kind in ("exclusive_gate", "shortcut_gate"):
+            bias = shortcut.gate_bias
+            state |= convolution_values(draw, f"{at}.gate", block.out, block.out, 1, self.spec.init, bias=bias)
+        return state
+
+    def _convolution(self, draw: Initial, name: str, fan_in: int, out: int, kernel: int) -> State:
+        bias = None if self.normed else 0.0
+        return convolution_values(draw, name, fan_in, out, kernel, self.spec.init, bias=bias)
+
+    def _identity(self, draw: Initial, name: str, channels: int) -> State:
+        return batch_norm_values(draw, name, channels) if self.normed else {}
+
+
+def _gate(replica: State, at: str, h: Tensor) -> Tensor:
+    return torch.sigmoid(convolve(replica, f"{at}.gate", h))
 
 
 def _blocks(spec: ResnetSpec) -> list[Block]:
-    blocks, fan_in = [], spec.widths[0]
+    blocks: list[Block] = []
+    fan_in = spec.widths[0]
     for s, width in enumerate(spec.widths):
         for b in range(spec.blocks):
             stride = 2 if s > 0 and b == 0 else 1
-            blocks.append(Block(f"stages.{s}.{b}", fan_in, width, stride))
+            blocks.append(Block(f"stages.{s}.{b}", fan_in, width, stride, first=not blocks))
             fan_in = width
     return blocks
 
 
 def build(spec: ResnetSpec, in_shape: tuple[int, int, int], classes: int, dtype: torch.dtype) -> Resnet:
-    """Build the ResNet for images of ``in_shape`` (C, H, W)."""
+    """Build the ResNet for images of ``in_shape`` (C, H, W).
+
+    Raises:
+        SymbreakError: If ``initial`` names an unknown parameter.
+    """
     return Resnet(spec, in_shape, classes, dtype)

@@ -17,13 +17,15 @@ def probe(source: Source, *, fitted: float = 0.999) -> pd.DataFrame:
         fitted: Training accuracy (fraction) from which the training set counts as fitted.
 
     Returns:
-        One row a seed: ``seed``, ``epochs``, ``diverged``, ``train_correct``, ``train_count`` (end of training),
+        One row a replica: ``seed``, ``order_seed`` (of a shared data order, else null), ``epochs``, ``diverged``,
+        ``train_correct``, ``train_count`` (end of training),
         ``initial_train_correct`` (before it; null if not evaluated), ``test_correct``, ``test_count`` (end of
         training), ``best_test_correct`` (maximum over epochs, a mildly optimistic score that papers print) and
         ``fitted_epoch`` (first epoch with training accuracy of at least ``fitted``; null if there is none).
     """
-    rows = [_summary(history.sort_values("epoch"), fitted) for _, history in source.epochs.groupby("seed", sort=True)]
-    whole = ["initial_train_correct", "fitted_epoch"]
+    replicas = source.epochs.groupby(["seed", "order_seed"], sort=True, dropna=False)
+    rows = [_summary(history.sort_values("epoch"), fitted) for _, history in replicas]
+    whole = ["order_seed", "initial_train_correct", "fitted_epoch"]
     return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
 
 
@@ -32,6 +34,7 @@ def _summary(history: pd.DataFrame, fitted: float) -> dict[str, object]:
     reached = history.loc[history["train_correct"] >= fitted * history["train_count"], "epoch"]
     return {
         "seed": int(last["seed"]),
+        "order_seed": None if pd.isna(last["order_seed"]) else int(last["order_seed"]),
         "epochs": int(last["epoch"]),
         "diverged": bool(last["diverged"]),
         "train_correct": int(last["train_correct"]),

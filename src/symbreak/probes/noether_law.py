@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from symbreak.config.specs import ArmSpec, MlpSpec
+from symbreak.config.models import MlpSpec
+from symbreak.config.specs import ArmSpec
 from symbreak.errors import SymbreakError
 from symbreak.probes.source import Source
 from symbreak.theory.noether import DEGREE, Array, HeavyBall, Symmetry, continuous, discrete
@@ -48,13 +49,15 @@ def heavy_ball(spec: ArmSpec) -> HeavyBall:
     """Return the optimiser's constants.
 
     Raises:
-        SymbreakError: The arm is not trained by SGD with a constant learning rate.
+        SymbreakError: The arm is not trained by SGD without dampening at a constant learning rate.
     """
     training = spec.training
-    if training is None or training.optimiser.name != "sgd" or training.schedule.kind != "constant":
-        found = "no training" if training is None else f"{training.optimiser.name}, schedule {training.schedule.kind}"
+    found = "no training" if training is None else f"{training.optimiser}, schedule {training.schedule}"
+    constant = training is not None and training.schedule.kind == "constant" and training.schedule.warmup == 0
+    if training is None or not constant or training.optimiser.name != "sgd" or training.optimiser.dampening:
         raise SymbreakError(
-            f"the laws of arm '{spec.arm}' need optimiser 'sgd' with schedule 'constant', found {found}: "
+            f"the laws of arm '{spec.arm}' need optimiser 'sgd' without dampening and schedule 'constant' "
+            f"without warm-up, found {found}: "
             "change 'training' or take the probe off the arm"
         )
     return HeavyBall(training.optimiser.lr, training.optimiser.momentum, training.optimiser.weight_decay)

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from symbreak.config.specs import ArmSpec
 from symbreak.data import prepared
 from symbreak.errors import SymbreakError
+from symbreak.training.replicas import Replica, replicas
 
 _STEP = "step="
 _OBSERVED = "observed/"
@@ -32,8 +33,15 @@ class Source:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The arm's seeds, in the order of the replica axis ``R``."""
-        return self.spec.seeds
+        """The seed of every replica, in the order of the replica axis ``R`` (repeated where orders are crossed)."""
+        return tuple(replica.seed for replica in self.replicas)
+
+    @cached_property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The arm's networks, in the order of the replica axis ``R``; of an arm that trains nothing, its seeds."""
+        if self.spec.training is None:
+            return tuple(Replica(number, seed, None) for number, seed in enumerate(self.spec.seeds))
+        return tuple(replicas(self.spec.training, self.spec.seeds))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

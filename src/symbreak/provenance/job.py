@@ -15,7 +15,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from symbreak.errors import SymbreakError
-from symbreak.files import sha256, write_json
+from symbreak.files import remove_leftovers, sha256, write_json
 from symbreak.machine import peak_memory
 from symbreak.provenance.closure import closure, fingerprint
 from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
@@ -64,6 +64,7 @@ def job(
     sys.excepthook = _sentence
     started, record, start = time.monotonic(), Record(), fingerprint(entry, modules)
     hashes = {name: _input(path) for name, path in inputs.items()}
+    remove_leftovers(artifact)  # they would count as part of a folder that DVC hashes
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)  # for libraries loaded later; threadpool_limits is for those already here
     with threadpool_limits(threads):

@@ -20,8 +20,9 @@ def run_path(artifact: Path) -> Path:
 
 
 def outputs(artifact: Path) -> list[Path]:
-    """Return the artifact and its siblings of the same stem, manifest and run file left out."""
-    return sorted(p for p in artifact.parent.glob(f"{artifact.stem}.*") if not p.name.endswith(BESIDE))
+    """Return the artifact and its siblings of the same stem; manifest, run file and folders (snapshots) left out."""
+    beside = artifact.parent.glob(f"{artifact.stem}.*")
+    return sorted(path for path in beside if path.is_file() and not path.name.endswith(BESIDE))
 
 
 def read_manifest(artifact: Path) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from symbreak.data.training_set import TrainingSet
 from symbreak.files import atomic, canonical
-from symbreak.training.engine import Trained
 from symbreak.training.history import epochs_table, steps_table
+from symbreak.training.trained import Trained
 
 
 def write(out: Path, groups: Sequence[Trained], data: TrainingSet, params: dict[str, Any]) -> None:

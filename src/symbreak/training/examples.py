@@ -1,6 +1,6 @@
 """Images and labels of an ensemble, resident in memory and cut into batches there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,9 +26,9 @@ class Examples:
         """Examples a replica."""
         return self.images.shape[1]
 
-    def of(self, replicas: slice) -> "Examples":
-        """Return the examples of some replicas."""
-        images, labels = (a if a.shape[0] == 1 else a[replicas] for a in (self.images, self.labels))
+    def of(self, seeds: Sequence[int]) -> "Examples":
+        """Return the examples of some of the seeds, given by their numbers."""
+        images, labels = (a if a.shape[0] == 1 else _chosen(a, seeds) for a in (self.images, self.labels))
         return replace(self, images=images, labels=labels)
 
     def span(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -40,15 +40,24 @@ class Examples:
         return self.convert(_rows(self.images, index)), _rows(self.labels, index)
 
 
+def _chosen(values: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Return ``values[seeds]``, a view where the seeds are neighbours."""
+    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return values[seeds[0] : seeds[-1] + 1]
+    return values[list(seeds)]
+
+
 def _rows(values: Tensor, index: Tensor) -> Tensor:
     """Return ``values[r, index[r]]``, ``[R or 1, B, ...]``, for values ``[K, N, ...]``."""
     copies, count = values.shape[:2]
+    if copies == index.shape[0] == 1:
+        return values.index_select(1, index[0])
     if copies > 1:
         index = index + count * torch.arange(copies, device=index.device).unsqueeze(1)
     return values.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, *values.shape[2:])
 
 
-def resident(examples: Examples) -> Examples:
+def converted(examples: Examples) -> Examples:
     """Convert all images now if their float form fits in ``RESIDENT_BYTES``, else leave it to the batches."""
     sample = examples.convert(examples.images[:1, :1])
     copies, count = examples.images.shape[:2]

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from symbreak.training.engine import Epoch, Trained
 from symbreak.training.evaluation import Score
+from symbreak.training.replicas import Replica
+from symbreak.training.trained import Epoch, Trained
 
-STEPS = pa.schema([("seed", pa.int64()), ("step", pa.int64()), ("loss", pa.float64()), ("learning_rate", pa.float64())])
+REPLICA = [("seed", pa.int64()), ("order_seed", pa.int64())]
+STEPS = pa.schema([*REPLICA, ("step", pa.int64()), ("loss", pa.float64()), ("learning_rate", pa.float64())])
 EPOCHS = pa.schema(
     [
-        ("seed", pa.int64()),
+        *REPLICA,
         ("epoch", pa.int64()),
         ("step", pa.int64()),
         ("train_loss", pa.float64()),
@@ -27,14 +29,15 @@ EPOCHS = pa.schema(
 
 def steps_table(groups: Sequence[Trained]) -> pa.Table:
     """Return one row a replica and step, replica by replica; the loss is NaN after a replica has stopped."""
-    seeds = [seed for group in groups for seed in group.seeds]
+    replicas = [replica for group in groups for replica in group.replicas]
     rates = groups[0].plan.rates
     losses = np.concatenate([group.losses.numpy() for group in groups], axis=1)
     columns = [
-        np.repeat(np.array(seeds, np.int64), len(rates)),
-        np.tile(np.arange(1, len(rates) + 1), len(seeds)),
+        np.repeat(np.array([r.seed for r in replicas], np.int64), len(rates)),
+        pa.array([r.order_seed for r in replicas], pa.int64()).take(np.repeat(np.arange(len(replicas)), len(rates))),
+        np.tile(np.arange(1, len(rates) + 1), len(replicas)),
         losses.T.ravel(),
-        np.tile(rates, len(seeds)),
+        np.tile(rates, len(replicas)),
     ]
     return pa.table([pa.array(column) for column in columns], schema=STEPS)
 
@@ -42,28 +45,34 @@ def steps_table(groups: Sequence[Trained]) -> pa.Table:
 def epochs_table(groups: Sequence[Trained]) -> pa.Table:
     """Return one row a replica and epoch, replica by replica; ``train_*`` is null where it was not evaluated."""
     rows = [
-        _row(epoch, replica, seed, group.stopped_at[replica])
+        _row(epoch, number, replica, group.stopped_at[number])
         for group in groups
-        for replica, seed in enumerate(group.seeds)
+        for number, replica in enumerate(group.replicas)
         for epoch in group.epochs
     ]
     return pa.Table.from_pylist(rows, schema=EPOCHS)
 
 
 def diverged(groups: Sequence[Trained]) -> list[dict[str, int]]:
-    """Return ``{"seed": ..., "step": ...}`` of every replica that stopped."""
-    stops = [(seed, step) for group in groups for seed, step in zip(group.seeds, group.stopped_at, strict=True)]
-    return [{"seed": seed, "step": step} for seed, step in stops if step is not None]
+    """Return ``{"seed": ..., "step": ...}`` of every replica that stopped, with ``order_seed`` if it shared an
+    order."""
+    stops = [(r, step) for group in groups for r, step in zip(group.replicas, group.stopped_at, strict=True)]
+    return [
+        {"seed": r.seed, "step": step} | ({} if r.order_seed is None else {"order_seed": r.order_seed})
+        for r, step in stops
+        if step is not None
+    ]
 
 
-def _row(epoch: Epoch, replica: int, seed: int, stopped_at: int | None) -> dict[str, int | float | bool | None]:
+def _row(epoch: Epoch, number: int, replica: Replica, stopped_at: int | None) -> dict[str, int | float | bool | None]:
     return {
-        "seed": seed,
+        "seed": replica.seed,
+        "order_seed": replica.order_seed,
         "epoch": epoch.epoch,
         "step": epoch.step,
         "diverged": stopped_at is not None and stopped_at <= epoch.step,
-        **_scores("train", epoch.train, replica),
-        **_scores("test", epoch.test, replica),
+        **_scores("train", epoch.train, number),
+        **_scores("test", epoch.test, number),
     }
 
 

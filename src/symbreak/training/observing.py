@@ -1,7 +1,7 @@
 """Observers of an ensemble: found by name, called around every update."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -17,11 +17,20 @@ class Observer(Protocol):
     def start(self, state: State) -> None:
         """See the state at initialisation."""
 
-    def step(self, before: State, after: State) -> None:
-        """See the state before and after an update."""
+    def step(self, before: State, gradients: Mapping[str, Tensor], after: State) -> None:
+        """See the states before and after an update, and the gradients of the mean batch loss at ``before``.
+
+        ``gradients``: parameter -> ``[R, ...]``, in the dtype of the training, without weight decay; none for buffers.
+        """
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the record, ``<symmetry>/<set>/<quantity>`` -> float64 ``[T+1 or T, R, U]``."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything recorded so far, for ``restore``."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from the ``state`` of an interrupted training; called instead of ``start``."""
 
 
 def observers(model: Model, spec: TrainingSpec) -> list[Observer]:

@@ -13,14 +13,17 @@ sum over all units of the layer (for translation over all features and the bias,
 has no relative error).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from symbreak.config.specs import MlpSpec, TrainingSpec
+from symbreak.config.models import MlpSpec
+from symbreak.config.specs import TrainingSpec
 from symbreak.errors import SymbreakError
+from symbreak.training.observers.rows import Rows, gathered, scatter
 
 State = dict[str, Tensor]
 
@@ -66,34 +69,6 @@ class ChargeSet:
         return total + sums[f"bias.{self.layer}"] if self.symmetry == "translation" else total
 
 
-class Rows:
-    """A growing record of equally shaped rows.
-
-    Kept in blocks: a small tensor an update, each outliving it, would break up the memory that the large
-    tensors of the next update want to reuse (3,000 updates of a small network then held gigabytes).
-    """
-
-    BLOCK = 256
-
-    def __init__(self) -> None:
-        self._blocks: list[State] = []
-        self._length = 0
-
-    def append(self, row: State) -> None:
-        """Copy one row, name -> ``[R, n]``."""
-        place = self._length % self.BLOCK
-        if place == 0:
-            self._blocks.append({name: value.new_empty(self.BLOCK, *value.shape) for name, value in row.items()})
-        for name, value in row.items():
-            self._blocks[-1][name][place] = value
-        self._length += 1
-
-    def stacked(self) -> State:
-        """Return all rows, name -> ``[rows, R, n]``, on the CPU."""
-        names = self._blocks[0] if self._blocks else {}
-        return {name: torch.cat([block[name] for block in self._blocks])[: self._length].cpu() for name in names}
-
-
 class Charges:
     """Records charges and increments; nothing is copied to the host before ``tensors``.
 
@@ -109,28 +84,28 @@ class Charges:
         self._sets = sets
         self._depth = depth
         self._units = units
-        self._charges = Rows()
-        self._increments = Rows()
+        self._records = {"charges": Rows(), "increments": Rows()}
 
     def start(self, state: State) -> None:
         """Record the charges before the first update."""
-        self._charges, self._increments = Rows(), Rows()
-        self._charges.append(_sums(state, self._depth))
+        self._records = {"charges": Rows(), "increments": Rows()}
+        self._records["charges"].append(_sums(state, self._depth))
 
-    def step(self, before: State, after: State) -> None:
+    def step(self, before: State, gradients: Mapping[str, Tensor], after: State) -> None:
         """Record increments and charges of one update.
 
         Args:
             before: Name -> ``[R, ...]`` parameters before the update.
-            after: The same after it.
+            gradients: Not needed: the laws are about the increments.
+            after: The parameters after the update.
         """
         moved = {name: after[name].double() - before[name].double() for name in after if name.startswith("layers.")}
-        self._increments.append(_sums(moved, self._depth))
-        self._charges.append(_sums(after, self._depth))
+        self._records["increments"].append(_sums(moved, self._depth))
+        self._records["charges"].append(_sums(after, self._depth))
 
     def tensors(self) -> State:
         """Return ``<symmetry>/<set>/<R|S>`` ``[T + 1, R, U]`` and ``<symmetry>/<set>/D`` ``[T, R, U]``, float64."""
-        charges, increments = self._charges.stacked(), self._increments.stacked()
+        charges, increments = (self._records[key].stacked() for key in ("charges", "increments"))
         found: State = {}
         for chosen in self._sets:
             if chosen.symmetry == "translation":
@@ -138,6 +113,14 @@ class Charges:
             else:
                 found |= self._named(chosen, "R", charges) | self._named(chosen, "D", increments)
         return found
+
+    def state(self) -> State:
+        """Return everything recorded so far."""
+        return gathered(self._records)
+
+    def restore(self, state: State) -> None:
+        """Go on from a ``state`` instead of starting."""
+        scatter(self._records, state)
 
     def _named(self, chosen: ChargeSet, quantity: str, sums: State) -> State:
         values = chosen.units(sums)

@@ -1,0 +1,89 @@
+"""Losses of an ensemble's replicas and their gradients, by hand where that pays and by autograd elsewhere."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from symbreak.config.specs import TrainingSpec
+from symbreak.models.backward import Pass
+from symbreak.models.gradients import Gradient, Whole
+from symbreak.models.model import Model, Noise, State
+from symbreak.models.stack import Stack
+from symbreak.training.losses import GRADIENTS, LOSSES
+
+
+class Differentiator(Protocol):
+    """Gives losses ``[R]`` (means over the batch) and the gradient of each for every parameter of a state.
+
+    Called under ``torch.no_grad``, which is entered once a step.
+    """
+
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+        """Differentiate at ``state`` for images ``[R or 1, B, C, H, W]`` and labels ``[R or 1, B]``."""
+
+    def changed(self, state: State) -> None:
+        """Take notice that the parameters have changed."""
+
+
+def differentiator(model: Model, spec: TrainingSpec) -> Differentiator:
+    """Return the fastest differentiator for a model."""
+    if model.stack is not None:
+        return Analytic(model.stack, spec)
+    return Autograd(model, spec)
+
+
+WORTH_ROUNDING = 1024  # weights a layer and replica from which a product in bfloat16 is faster than one in float32
+
+
+class Analytic:
+    """Gradients of fully connected layers, as factors.
+
+    With ``autocast`` the products of all but small layers are taken in bfloat16, of copies of the weights that are
+    rounded once a step.
+    """
+
+    def __init__(self, stack: Stack, spec: TrainingSpec) -> None:
+        self._stack, self._gradient = stack, GRADIENTS[spec.loss]
+        self._narrow = spec.autocast == "bfloat16"
+        self._rounded: State = {}
+
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+        """Differentiate; see ``Differentiator``."""
+        if self._narrow and not self._rounded:
+            large = [name for name, _ in self._stack.names if state[name][0].numel() >= WORTH_ROUNDING]
+            self._rounded = {name: state[name].bfloat16() for name in large}
+        way = Pass(self._stack, state, state | self._rounded if self._narrow else state)
+        losses, delta = self._gradient(way.forward(x), labels)
+        return losses.mean(1), way.backward(delta)
+
+    def changed(self, state: State) -> None:
+        """Round the weights anew."""
+        for name, value in self._rounded.items():
+            value.copy_(state[name])
+
+
+class Autograd:
+    """Gradients of any model by autograd: as the replicas share no parameter, those of the sum of their losses."""
+
+    def __init__(self, model: Model, spec: TrainingSpec) -> None:
+        self._model, self._loss = model, LOSSES[spec.loss]
+        self._narrow = spec.autocast == "bfloat16"
+
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+        """Differentiate; see ``Differentiator``."""
+        parameters = {n: v.detach().requires_grad_() for n, v in state.items() if n not in self._model.buffers}
+        with torch.enable_grad():
+            with self._precision(x.device.type):
+                outputs = self._model.forward(state | parameters, x, train=True, noise=noise)
+            losses = self._loss(outputs.to(x.dtype), labels).mean(1)
+            found = torch.autograd.grad(losses.sum(), list(parameters.values()))
+        return losses.detach(), {name: Whole(value) for name, value in zip(parameters, found, strict=True)}
+
+    def changed(self, state: State) -> None:
+        """Do nothing: the parameters are read at every step."""
+
+    def _precision(self, device: str) -> AbstractContextManager[object]:
+        return torch.autocast(device, torch.bfloat16, enabled=self._narrow)
