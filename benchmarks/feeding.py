@@ -65,10 +65,11 @@ def feeds(own: Examples, images: Tensor, labels: Tensor, order: Tensor) -> dict[
     """
     loader = DataLoader(TensorDataset(images, labels), BATCH, sampler=Fixed(order))
     batches = order.split(BATCH)
+    indices = order.unsqueeze(0).split(BATCH, dim=1)  # as ``Plan.batches`` cuts a shared order
 
     def engine(step: Step) -> None:
-        for rows in batches:
-            step(*own.batch(rows.unsqueeze(0)))
+        for index in indices:
+            step(*own.batch(index))
 
     def indexing(step: Step) -> None:
         for rows in batches:

@@ -60,4 +60,11 @@ def probe_inputs(wildcards):
 def histories(wildcards):
     """Return the tables beside the run of an arm, which a probe may read too."""
     run = probe_inputs(wildcards).get("run")
-    return [str(Path(run).with_suffix(suffix)) for suffix in (".epochs.parquet", ".steps.parquet")] if run else []
+    return (
+        [
+            str(Path(run).with_suffix(suffix))
+            for suffix in (".epochs.parquet", ".steps.parquet")
+        ]
+        if run
+        else []
+    )

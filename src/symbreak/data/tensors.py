@@ -57,16 +57,21 @@ class Affine:
         elif spec.kind == "dataset":
             constants = list(zip(statistics.mean, statistics.std, strict=True))
         scales, shifts = [1 / (WHITE * std) for _, std in constants], [-mean / std for mean, std in constants]
-        # whole planes: along a plane of one number torch would not vectorise
-        self._scale, self._shift = (
-            torch.tensor(values, dtype=dtype, device=device)[:, None, None].expand(shape).contiguous()
-            for values in (scales, shifts)
-        )
+        self._dtype, self._scale = dtype, scales[0]
+        self._shift = torch.tensor(shifts[0], dtype=dtype, device=device)
+        self._planes: list[Tensor] = []
+        if len(constants) > 1:  # whole planes: along a plane of one number torch would not vectorise
+            columns = (torch.tensor(values, dtype=dtype, device=device)[:, None, None] for values in (scales, shifts))
+            self._planes = [column.expand(shape).contiguous() for column in columns]
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the standardised batch ``[..., C, H, W]``; the given one is not changed."""
-        pixels = batch.to(self._scale.dtype, copy=True)
-        return torch.addcmul(self._shift, pixels, self._scale, out=pixels)
+        pixels = batch.to(self._dtype)
+        out = None if pixels is batch else pixels  # in place, where that is not the caller's
+        if self._planes:
+            scale, shift = self._planes
+            return torch.addcmul(shift, pixels, scale, out=out)
+        return torch.add(self._shift, pixels, alpha=self._scale, out=out)
 
 
 def is_affine(spec: DataSpec) -> bool:

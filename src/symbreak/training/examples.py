@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,6 +22,10 @@ class Examples:
     labels: Tensor
     convert: Callable[[Tensor], Tensor]
 
+    @cached_property
+    def _shared(self) -> bool:
+        return len(self.images) == len(self.labels) == 1
+
     @property
     def count(self) -> int:
         """Examples a replica."""
@@ -37,6 +42,9 @@ class Examples:
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inputs ``[., B, C, H, W]`` and labels ``[., B]`` of examples ``index``, ``[R or 1, B]``."""
+        if self._shared and len(index) == 1:
+            rows = index[0]
+            return self.convert(self.images.index_select(1, rows)), self.labels.index_select(1, rows)
         return self.convert(_rows(self.images, index)), _rows(self.labels, index)
 
 
@@ -50,8 +58,6 @@ def _chosen(values: Tensor, seeds: Sequence[int]) -> Tensor:
 def _rows(values: Tensor, index: Tensor) -> Tensor:
     """Return ``values[r, index[r]]``, ``[R or 1, B, ...]``, for values ``[K, N, ...]``."""
     copies, count = values.shape[:2]
-    if copies == index.shape[0] == 1:
-        return values.index_select(1, index[0])
     if copies > 1:
         index = index + count * torch.arange(copies, device=index.device).unsqueeze(1)
     return values.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, *values.shape[2:])
