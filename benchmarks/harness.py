@@ -91,11 +91,11 @@ class Bench:
 
     def number(self, name: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
         """Keep a result and what it was aimed at."""
-        self._numbers[name] = Number(value, None, at_least, at_most)
+        self._numbers[name] = Number(float(value), None, at_least, at_most)
 
     def fraction(self, name: str, value: float, of: str, *, at_least: float | None = None) -> None:
         """Keep a speed, to be divided by the ceiling ``of``: the larger of those at the start and at the end."""
-        self._numbers[name] = Number(value, of, at_least)
+        self._numbers[name] = Number(float(value), of, at_least)
 
     def note(self, **facts: Any) -> None:
         """Keep facts (JSON values) that are no results."""

@@ -1,7 +1,5 @@
-"""The command line: ``symbreak status``, ``symbreak explain CLAIM``, ``symbreak record``."""
+"""The command line: ``symbreak status``, ``explain CLAIM``, ``record``, and ``probe NAME`` for any network."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,8 @@ from rich.console import Console
 
 from symbreak import explain as explanation
 from symbreak import status as report
-from symbreak.errors import SymbreakError
+from symbreak.cli_probe import probe
+from symbreak.cli_sentences import sentences
 from symbreak.plan import Plan
 from symbreak.provenance import record as recording
 from symbreak.provenance.freshness import freshness
@@ -37,6 +36,9 @@ class By(StrEnum):
 
 
 ScaleOption = Annotated[Scale | None, typer.Option(help="The scale; params.yaml's own if it is not given.")]
+
+
+app.command()(probe)
 
 
 @app.callback()
@@ -76,13 +78,3 @@ def record(scale: ScaleOption = None) -> None:
         done = recording.record(Path(), scale or Scale.desk)
     for path in done:
         typer.echo(f"pinned {path}")
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Turn an error that the user can mend into its sentence and exit code 2."""
-    try:
-        yield
-    except SymbreakError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
