@@ -10,7 +10,7 @@ CORES = $(shell $(BIN)/python -c "from symbreak.machine import usable_cores; pri
 UV := $(CURDIR)/.venv-uv
 
 MAKEFLAGS += --no-print-directory
-.PHONY: figures test lint lock report generate venv
+.PHONY: figures test lint lock report generate venv bench-env
 .DEFAULT_GOAL := figures
 
 figures: venv
@@ -42,6 +42,15 @@ lock: venv
 	@test -x $(UV)/bin/uv || { $(BIN)/python -m venv $(UV) && $(UV)/bin/pip install --quiet uv; }
 	@$(UV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-header \
 		--annotation-style line --quiet $(UPGRADE) --output-file requirements.lock
+	@$(UV)/bin/uv pip compile pyproject.toml benchmarks/peers.in --constraint requirements.lock --universal \
+		--prerelease if-necessary-or-explicit --python-version 3.11 --no-header --annotation-style line --quiet \
+		--output-file benchmarks/requirements.lock
+
+# Peers of the benchmarks live in an environment of their own; run them by .venv-bench/bin/python -m benchmarks.NAME.
+bench-env:
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.lock
+	@.venv-bench/bin/pip install --quiet --no-deps landscaper==1.3.1 --editable .
 
 venv:
 	@command -v $(PYTHON) >/dev/null || { echo "make needs a Python to start with and found no '$(PYTHON)'; \
