@@ -1,7 +1,5 @@
 """Every family trains, from an arm's specification to the files of its run, on a few small real images."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -66,17 +64,7 @@ MODELS: dict[str, dict[str, Any]] = {
     **{f"rnn {key}": {"integration": key} for key in choices(RnnSpec, "integration")},
 }
 
-
-@pytest.fixture(autouse=True)
-def global_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back what a job sets for its own process."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG"):
-        monkeypatch.setenv(name, os.environ.get(name, "1"))
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+pytestmark = pytest.mark.usefixtures("process_state")
 
 
 @pytest.fixture(scope="module")

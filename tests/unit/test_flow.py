@@ -91,7 +91,7 @@ class Product:
     max_group = None
 
     def init(self, seed: int) -> State:
-        raise NotImplementedError
+        raise AssertionError("a flow starts from the state that it is given")
 
     def forward(self, state: State, x: Tensor, *, train: bool, noise: Noise | None = None) -> Tensor:
         return (state["a"] * state["b"]).view(-1, 1, 1) * x

@@ -3,12 +3,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from disturbed import disturbed
 from torch import Tensor, nn
 
 from symbreak.config.models import CnnSpec
 from symbreak.errors import SymbreakError
-from symbreak.models.cnn import Cnn, build
-from symbreak.models.model import Noise, State
+from symbreak.models.cnn import build
+from symbreak.models.model import Noise
 from symbreak.seeding import derive
 
 SHAPE, CLASSES, BATCH = (2, 9, 12), 3, 6
@@ -69,15 +70,6 @@ class PlainCnn(nn.Module):
 
 def variant(name: str, **keys: object) -> CnnSpec:
     return CnnSpec.model_validate({"family": "cnn", "channels": (4, 6), **VARIANTS[name], **keys})
-
-
-def disturbed(model: Cnn, dtype: torch.dtype = torch.float64) -> State:
-    """An initial state in which no bias is zero and no norm the identity, with gradients switched on."""
-    generator, state = torch.Generator().manual_seed(1), {}
-    for name, value in model.init(0).items():
-        shift = 0.1 * torch.rand(value.shape, generator=generator, dtype=torch.float64)
-        state[name] = (value + shift).to(dtype).unsqueeze(0).requires_grad_(name not in model.buffers)
-    return state
 
 
 def batch(dtype: torch.dtype = torch.float64, shape: tuple[int, int, int] = SHAPE) -> Tensor:

@@ -4,12 +4,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from disturbed import disturbed
 from torch import Tensor, nn
 
 from symbreak.config.models import ResnetSpec
 from symbreak.errors import SymbreakError
-from symbreak.models.model import Noise, State
-from symbreak.models.resnet import Resnet, build
+from symbreak.models.model import Noise
+from symbreak.models.resnet import build
 from symbreak.seeding import derive
 
 SHAPE, CLASSES, BATCH = (2, 6, 6), 3, 5
@@ -118,15 +119,6 @@ def variant(kind: str, order: str, norm: str) -> ResnetSpec:
     return ResnetSpec.model_validate(
         {"family": "resnet", "widths": (4, 6), "blocks": 2, "order": order, "norm": norm, "shortcut": shortcut}
     )
-
-
-def disturbed(model: Resnet, dtype: torch.dtype = torch.float64) -> State:
-    """An initial state in which no bias is zero and no norm the identity, with gradients switched on."""
-    generator, state = torch.Generator().manual_seed(1), {}
-    for name, value in model.init(0).items():
-        shift = 0.1 * torch.rand(value.shape, generator=generator, dtype=torch.float64)
-        state[name] = (value + shift).to(dtype).unsqueeze(0).requires_grad_(name not in model.buffers)
-    return state
 
 
 def batch(dtype: torch.dtype = torch.float64, shape: tuple[int, int, int] = SHAPE) -> Tensor:

@@ -3,13 +3,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from disturbed import disturbed
 from torch import Tensor
 from torch.nn import functional as F
 
 from symbreak.config.models import VggSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.model import State
-from symbreak.models.vgg import Vgg, build
+from symbreak.models.vgg import build
 from symbreak.seeding import derive
 
 SHAPE, CLASSES, BATCH = (2, 9, 8), 3, 6
@@ -27,15 +28,6 @@ class FixedNoise:
 
 def variant(norm: str, hidden: tuple[int, ...], dropout: float) -> VggSpec:
     return VggSpec(family="vgg", stages=((4,), (6, 5)), hidden=hidden, norm=norm, dropout=dropout)
-
-
-def disturbed(model: Vgg, dtype: torch.dtype = torch.float64) -> State:
-    """An initial state in which no bias is zero and no norm the identity, with gradients switched on."""
-    generator, state = torch.Generator().manual_seed(1), {}
-    for name, value in model.init(0).items():
-        shift = 0.1 * torch.rand(value.shape, generator=generator, dtype=torch.float64)
-        state[name] = (value + shift).to(dtype).unsqueeze(0).requires_grad_(name not in model.buffers)
-    return state
 
 
 def batch(dtype: torch.dtype = torch.float64, shape: tuple[int, int, int] = SHAPE) -> Tensor:

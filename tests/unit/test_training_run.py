@@ -1,10 +1,8 @@
 """A run from the command line to its files."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +39,7 @@ ARM: dict[str, Any] = {
 }
 FILES = ("bn.safetensors", "bn.steps.parquet", "bn.epochs.parquet")
 
-
-@pytest.fixture(autouse=True)
-def global_state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back what a job sets for its own process."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG"):
-        monkeypatch.setenv(name, os.environ.get(name, "1"))
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+pytestmark = pytest.mark.usefixtures("process_state")
 
 
 @pytest.fixture(scope="module")
