@@ -240,7 +240,7 @@ def _compare_precisions(bench: Bench, task: Work, wide: Ours, narrow: Ours) -> N
     for ours in (wide, narrow):
         ours.reset()
         ours.train()
-    one, other = (evaluate(task.model, ours.state(), wide.ensembles[0].loss, task.test) for ours in (wide, narrow))
+    one, other = (evaluate(task.model, ours.state(), "cross_entropy", task.test) for ours in (wide, narrow))
     for name, a, b in (
         ("loss", one.loss.numpy(), other.loss.numpy()),
         ("accuracy", one.correct.numpy() / one.count, other.correct.numpy() / other.count),

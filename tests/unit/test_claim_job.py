@@ -101,6 +101,7 @@ def test_a_claim_file_has_verdict_margin_and_every_unit(tmp_path: Path, module: 
         "value": 1.0,
         "count": 5000,
         "trials": 5000,
+        "group": None,
         "error": 0.0,
     }
     assert part["rule"] == {"at_least": 0.99}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import DescrStatsW
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from symbreak.claims.evidence import Unit
 from symbreak.claims.intervals import count_interval, interval, t_interval
@@ -47,6 +47,57 @@ def test_t_with_clusters_is_over_their_means_whatever_their_sizes() -> None:
     assert (found.low, found.high) == pytest.approx(DescrStatsW(means).tconfint_mean(alpha=0.05), abs=1e-14)
     assert (found.n, found.clusters) == (8, 5)
     assert found.estimate == pytest.approx(np.mean(means))
+
+
+def sides(this: Sequence[float], other: Sequence[float], clusters: Any = None) -> list[Unit]:
+    names = clusters or [None] * (len(this) + len(other))
+    groups = ["this"] * len(this) + ["other"] * len(other)
+    rows = enumerate(zip([*this, *other], groups, names, strict=True))
+    return [Unit(f"run {i}", v, cluster=c, group=g) for i, (v, g, c) in rows]
+
+
+def test_welch_is_statsmodels_interval_of_the_difference_of_means() -> None:
+    other = [0.10, 0.52, 0.21, 0.33, 0.05, 0.44, 0.29]
+    found = interval(sides(VALUES, other), "statistical", "welch", LEVEL)
+    compared = CompareMeans(DescrStatsW(VALUES), DescrStatsW(other))
+    expected = compared.tconfint_diff(alpha=1 - LEVEL, usevar="unequal")
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-14)
+    assert found.estimate == pytest.approx(np.mean(VALUES) - np.mean(other))
+    assert (found.method, found.n, found.clusters) == ("welch", 13, None)
+
+
+def test_welch_with_clusters_is_over_their_means_side_by_side() -> None:
+    this, other = [1.0, 1.2, 2.0, 3.0, 3.4, 3.8], [0.1, 0.3, 0.4, 0.6, 0.8]
+    found = interval(sides(this, other, [*"aabcde", *"abcde"]), "statistical", "welch", 0.95)
+    plain = interval(sides([1.1, 2.0, 3.0, 3.4, 3.8], other), "statistical", "welch", 0.95)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=1e-14)
+
+
+def test_welch_needs_five_units_and_some_spread_a_side() -> None:
+    assert interval(sides(VALUES, [1.0, 2.0, 3.0, 4.0]), "statistical", "welch", 0.95).low is None
+    alike = interval(sides([1.0] * 5, [2.0] * 5), "statistical", "welch", 0.95)
+    assert alike.low is None
+    assert alike.reason is not None
+
+
+def test_welch_is_widened_by_the_errors_of_both_sides() -> None:
+    exact = interval(sides(VALUES, [0.1, 0.2, 0.3, 0.4, 0.6]), "statistical", "welch", 0.95)
+    rough = [
+        Unit(u.unit, u.value, group=u.group, error=0.2 if u.group == "this" else 0.1)
+        for u in sides(VALUES, [0.1, 0.2, 0.3, 0.4, 0.6])
+    ]
+    wider = interval(rough, "statistical", "welch", 0.95)
+    assert exact.low is not None and wider.low is not None
+    assert exact.low - wider.low == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [("welch", units(VALUES)), ("t", sides(VALUES, VALUES)), ("welch", [*sides(VALUES, []), Unit("one", 0.2)])],
+)
+def test_groups_belong_to_welch(method: str, given: list[Unit]) -> None:
+    with pytest.raises(SymbreakError, match="name their group"):
+        interval(given, "statistical", method, 0.95)
 
 
 @pytest.mark.parametrize(("method", "name"), [("wilson", "wilson"), ("clopper_pearson", "beta")])

@@ -86,6 +86,51 @@ def test_without_sigma_b_the_biases_are_zero() -> None:
     assert state["layers.0.weight"].all() and state["layers.1.weight"].all()
 
 
+def test_the_last_layers_mean_points_where_the_replica_draws_it_with_the_same_length() -> None:
+    plain, axes, turned = (
+        build(GaussnetSpec(family="gaussnet", width=5, **given), (1, 2, 2), 3, torch.float64)
+        for given in ({}, {"mean_w1": 0.3, "shifted": 2}, {"mean_w1": 0.3, "shifted": 2, "direction": "random"})
+    )
+    means = []
+    for seed in (1, 2):
+        states = [model.init(seed) for model in (plain, axes, turned)]
+        rest, along, mean = (state["layers.1.weight"] for state in states)
+        torch.testing.assert_close(along - rest, torch.tensor([0.3, 0.3, 0.0], dtype=F64)[:, None].expand(3, 5))
+        mean = mean - rest
+        torch.testing.assert_close(mean, mean[:, :1].expand(3, 5))
+        torch.testing.assert_close(mean[:, 0].norm(), torch.tensor(0.3 * np.sqrt(2), dtype=F64))
+        assert all(torch.equal(states[0][n], states[2][n]) for n in states[0] if n != "layers.1.weight")
+        means.append(mean[:, 0])
+    assert not torch.allclose(means[0], means[1])
+    torch.testing.assert_close(turned.init(1)["layers.1.weight"], turned.init(1)["layers.1.weight"])
+
+
+def test_directions_are_uniform() -> None:
+    spec = GaussnetSpec(family="gaussnet", width=1, sigma_w=1e-9, mean_w1=1.0, shifted=1, direction="random")
+    model = build(spec, (1, 1, 1), 3, torch.float64)
+    drawn = torch.stack([model.init(seed)["layers.1.weight"][:, 0] for seed in range(600)])
+    assert drawn.mean(0).abs().max() < 5 / np.sqrt(3 * 600)  # of a uniform direction each component has variance 1/3
+    torch.testing.assert_close(drawn.T @ drawn / 600, torch.eye(3, dtype=F64) / 3, atol=0.06, rtol=0)
+
+
+@pytest.mark.parametrize("neuron", ["erf", "relu"])
+def test_without_biases_there_are_none_and_the_rest_stays(neuron: str) -> None:
+    given = {"family": "gaussnet", "width": 5, "neuron": neuron, "sigma_b": 0.0}
+    bare, whole = (build(GaussnetSpec(**given, bias=bias), (1, 2, 2), 3, torch.float64) for bias in (False, True))
+    state = bare.init(1)
+    assert set(state) == {"layers.0.weight", "layers.1.weight"}
+    assert all(torch.equal(state[name], whole.init(1)[name]) for name in state)
+    states = [{name: v[None] for name, v in model.init(1).items()} for model in (bare, whole)]
+    x = torch.linspace(-1, 1, 8, dtype=F64).view(1, 2, 1, 2, 2)
+    found, expected = (m.forward(s, x, train=True) for m, s in zip((bare, whole), states, strict=True))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_spread_of_biases_that_are_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="without 'bias', 'sigma_b' must be 0"):
+        GaussnetSpec(family="gaussnet", width=5, bias=False)
+
+
 NEURON = {
     "gauss": lambda z, x: torch.exp(z) / torch.exp(0.25 + 2.25 / 12 * (x**2).sum(1, keepdim=True)),
     "erf": lambda z, x: torch.erf(z),

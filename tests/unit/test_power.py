@@ -24,6 +24,14 @@ def test_power_of_the_t_interval_is_the_noncentral_t_tail(shift: float, n: int) 
     assert found == pytest.approx(noncentral_t(shift, 0.7, n, 0.95), abs=0.02)
 
 
+@pytest.mark.parametrize(("effect", "n"), [(0.5, 6), (1.0, 12), (0.0, 8)])
+def test_power_of_welchs_interval_is_the_two_sample_noncentral_t_tail(effect: float, n: int) -> None:
+    found = power(Rule(above=0.0), Power(effect=effect, spread=0.7), "welch", 0.95, n)
+    critical = stats.t.ppf(0.975, 2 * n - 2)
+    expected = stats.nct.sf(critical, 2 * n - 2, effect / 0.7 * np.sqrt(n / 2))
+    assert found == pytest.approx(expected, abs=0.02)
+
+
 def test_power_of_an_equivalence_needs_both_ends_inside() -> None:
     wide = power(Rule(equals=0, within=1), Power(effect=0.0, spread=0.2), "t", 0.95, 6)
     one_sided = power(Rule(at_least=-1), Power(effect=0.0, spread=0.2), "t", 0.95, 6)

@@ -152,7 +152,9 @@ def _power(part: Part, units: Sequence[Unit], level: float) -> float | None:
     if part.power is None or part.interval is None:
         return None
     trials = [u.trials for u in units if u.trials is not None]
-    return power.power(part.rule, part.power, part.interval, level, len(independent(units)), min(trials, default=None))
+    sides = [[u for u in units if u.group == side] for side in {u.group for u in units}]
+    fewest = min(len(independent(side)) for side in sides)
+    return power.power(part.rule, part.power, part.interval, level, fewest, min(trials, default=None))
 
 
 def _check(part: Part) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from symbreak.errors import SymbreakError
 
@@ -17,6 +18,8 @@ class Unit:
             and count once. Either every unit of an evidence names its cluster or none does.
         count: How many of ``trials`` succeeded, where ``value`` is ``count / trials``.
         trials: Images, pixels or draws that were counted.
+        group: Side of a comparison of two independent samples: ``this`` less the ``other`` (interval ``welch``), else
+            null.
         error: Bound on the numerical error of ``value``, in its unit.
     """
 
@@ -25,6 +28,7 @@ class Unit:
     cluster: str | None = None
     count: int | None = None
     trials: int | None = None
+    group: Literal["this", "other"] | None = None
     error: float = 0.0
 
     def __post_init__(self) -> None:

@@ -13,8 +13,8 @@ from statsmodels.stats.proportion import proportion_confint
 from symbreak.claims.evidence import Unit
 from symbreak.errors import SymbreakError
 
-MINIMUM = {"t": 5, "wilson": 5, "clopper_pearson": 5, "bca": 10}
-"""Independent units that each method needs: five at least (architecture.md), ten for a bootstrap."""
+MINIMUM = {"t": 5, "welch": 5, "wilson": 5, "clopper_pearson": 5, "bca": 10}
+"""Independent units that each method needs (``welch``: a group): five (architecture.md), ten for a bootstrap."""
 STATSMODELS = {"wilson": "wilson", "clopper_pearson": "beta"}
 RESAMPLES = 99_999  # at a family level of 99.9 % the tails of 9,999 resamples hold only five values
 BOOTSTRAP_SEED = 0
@@ -59,10 +59,12 @@ def interval(units: Sequence[Unit], regime: str, method: str | None, level: floa
     counts there is none. (Pooling the counts keeps the interval from growing when a small disagreement vanishes;
     units that share what was counted and how belong in one cluster.)
 
+    ``welch`` is of the difference of the means of two groups of units, ``this`` less the ``other``.
+
     Args:
         units: The evidence, in any order.
         regime: ``exact``, ``numeric`` or ``statistical``.
-        method: ``t``, ``wilson``, ``clopper_pearson`` or ``bca``; null unless statistical.
+        method: ``t``, ``welch``, ``wilson``, ``clopper_pearson`` or ``bca``; null unless statistical.
         level: Confidence level, for instance 1 - 0.05/43.
 
     Returns:
@@ -81,6 +83,8 @@ def interval(units: Sequence[Unit], regime: str, method: str | None, level: floa
     if method is None:
         low, high = min(u.value - u.error for u in units), max(u.value + u.error for u in units)
         return Interval("hull", estimate=float(np.mean([u.value for u in units])), low=low, high=high, **shared)
+    if method == "welch":
+        return _compared(units, level, shared)
     return _statistical(units, method, level, shared)
 
 
@@ -97,6 +101,19 @@ def t_interval(values: Floats, level: float) -> tuple[Any, Any]:
     n = values.shape[-1]
     half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(axis=-1, ddof=1) / math.sqrt(n)
     return values.mean(axis=-1) - half, values.mean(axis=-1) + half
+
+
+def welch_interval(this: Floats, other: Floats, level: float) -> tuple[Any, Any]:
+    """Return Welch's interval of mean(this) - mean(other) over the last axes, ``[..., n]`` and ``[..., m]``.
+
+    Degrees of freedom after Welch (Biometrika 34, 1947) and Satterthwaite (Biometrics Bulletin 2, 1946).
+    """
+    squares = [values.var(axis=-1, ddof=1) / values.shape[-1] for values in (this, other)]
+    total = squares[0] + squares[1]
+    parts = [square**2 / (values.shape[-1] - 1) for square, values in zip(squares, (this, other), strict=True)]
+    half = stats.t.ppf((1 + level) / 2, total**2 / (parts[0] + parts[1])) * np.sqrt(total)
+    difference = this.mean(axis=-1) - other.mean(axis=-1)
+    return difference - half, difference + half
 
 
 def count_interval(counts: Floats, trials: Floats, method: str, level: float) -> tuple[Any, Any]:
@@ -136,7 +153,7 @@ def bca_interval(values: Floats, level: float) -> tuple[float, float]:
 
 def _statistical(units: Sequence[Unit], method: str, level: float, shared: dict[str, Any]) -> Interval:
     groups = independent(units)
-    values = np.array([np.mean([u.value for u in group]) for group in groups])
+    values = _means(groups)
     estimate, least = float(values.mean()), MINIMUM[method]
     if len(groups) < least:
         kind = "units" if shared["clusters"] is None else "clusters"
@@ -155,6 +172,25 @@ def _statistical(units: Sequence[Unit], method: str, level: float, shared: dict[
         low, high = t_interval(values, level) if method == "t" else bca_interval(values, level)
     error = max(u.error for u in units)
     return Interval(name, estimate=estimate, low=float(low) - error, high=float(high) + error, **shared)
+
+
+def _compared(units: Sequence[Unit], level: float, shared: dict[str, Any]) -> Interval:
+    this, other = (_means(independent([u for u in units if u.group == side])) for side in ("this", "other"))
+    least = MINIMUM["welch"]
+    if min(len(this), len(other)) < least:
+        reason = f"{len(this)} and {len(other)} independent units; the interval 'welch' needs at least {least} a group"
+        return Interval("welch", estimate=None, low=None, high=None, reason=reason, **shared)
+    estimate = float(this.mean() - other.mean())
+    if np.ptp(this) == 0 and np.ptp(other) == 0:
+        reason = "all units of each group agree to the last digit: their spread says nothing about the error"
+        return Interval("welch", estimate=estimate, low=None, high=None, reason=reason, **shared)
+    low, high = welch_interval(this, other, level)
+    error = sum(max(u.error for u in units if u.group == side) for side in ("this", "other"))
+    return Interval("welch", estimate=estimate, low=float(low) - error, high=float(high) + error, **shared)
+
+
+def _means(groups: list[list[Unit]]) -> Floats:
+    return np.array([np.mean([u.value for u in group]) for group in groups])
 
 
 def _counts(groups: list[list[Unit]]) -> tuple[Floats, Floats]:
@@ -179,5 +215,7 @@ def _check(units: Sequence[Unit], regime: str, method: str | None) -> None:
         raise SymbreakError(
             f"regime '{regime}' with interval '{method}': a method is named in regime 'statistical' only"
         )
+    if len({u.group is None for u in units}) > 1 or (method == "welch") != (units[0].group is not None):
+        raise SymbreakError("the interval 'welch', and it alone, is of units that all name their group, this or other")
     if method in STATSMODELS and not _counted(units):
         raise SymbreakError(f"the interval '{method}' is one of counts, but some units have no 'count' and 'trials'")

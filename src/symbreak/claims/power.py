@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from symbreak.claims.intervals import MINIMUM, STATSMODELS, count_interval, t_interval
+from symbreak.claims.intervals import MINIMUM, STATSMODELS, count_interval, t_interval, welch_interval
 from symbreak.claims.rules import band
 from symbreak.config.registry import Power, Rule
 from symbreak.seeding import derive
@@ -17,14 +17,14 @@ def power(rule: Rule, effect: Power, method: str, level: float, n: int, trials: 
 
     Independent units are drawn from Normal(effect, spread); units with counts as binomial counts whose success rates
     are drawn so (cut to [0, 1]). ``bca`` is simulated by the ``t`` interval, which is close to it for normal units: a
-    bootstrap in every simulated experiment would take minutes.
+    bootstrap in every simulated experiment would take minutes. ``welch``: two groups, whose means differ by the effect.
 
     Args:
         rule: The part's rule.
         effect: The true effect and its standard deviation between independent units.
         method: The part's interval method.
         level: Its confidence level.
-        n: Independent units.
+        n: Independent units (``welch``: of the smaller group).
         trials: Trials a unit, null if units have no counts.
 
     Returns:
@@ -38,6 +38,8 @@ def power(rule: Rule, effect: Power, method: str, level: float, n: int, trials: 
     values = generator.normal(effect.effect, effect.spread, size=(SIMULATIONS, n))
     if counted and trials is not None:
         low, high = _of_counts(values, trials, method, level, generator)
+    elif method == "welch":
+        low, high = welch_interval(values, generator.normal(0, effect.spread, size=(SIMULATIONS, n)), level)
     else:
         low, high = t_interval(values, level)
     return float(np.mean(band(rule).contains(low, high)))

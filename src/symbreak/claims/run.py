@@ -210,7 +210,7 @@ def _interval(found: Interval, units: Sequence[Unit]) -> dict[str, Any]:
 
 
 def _unit(unit: Unit) -> dict[str, Any]:
-    return {key: getattr(unit, key) for key in ("unit", "cluster", "value", "count", "trials", "error")}
+    return {key: getattr(unit, key) for key in ("unit", "cluster", "value", "count", "trials", "group", "error")}
 
 
 def _rule(rule: Rule) -> dict[str, float]:

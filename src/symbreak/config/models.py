@@ -49,12 +49,13 @@ class MlpSpec(ModelBase):
 class GaussnetSpec(Strict):
     """Single hidden layer of width ``width`` of the NN-QFT papers (arXiv:2008.08601; seed 002).
 
-    ``f_i(x) = b1_i + sum_j W1_ij s_j(x)`` with the ``neuron`` ``gauss``: ``exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 /
-    d)``,
-    ``erf``: ``erf(z_j)`` (Erf-net), ``relu``: ``max(0, z_j)`` (ReLU-net, whose papers take ``sigma_b`` 0).
-    Standard deviations: sigma_w/sqrt(d), sigma_b, sigma_w/sqrt(width), sigma_b. ``mean_w1`` shifts the first
-    ``shifted``
-    outputs' weights (null: all of them). ``initial``: parameter name -> mean and standard deviation that replace these.
+    ``f_i(x) = b1_i + sum_j W1_ij s_j(x)`` with the ``neuron`` ``gauss``:
+    ``exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 / d)``, ``erf``: ``erf(z_j)`` (Erf-net), ``relu``: ``max(0, z_j)`` (ReLU-net, whose papers take ``sigma_b`` 0).
+    Standard deviations: sigma_w/sqrt(d), sigma_b, sigma_w/sqrt(width), sigma_b. Without ``bias`` there are none, and
+    ``sigma_b`` is 0. The last layer's weights of all hidden neurons have the mean v: ``mean_w1`` at the first
+    ``shifted`` outputs (null: all of them) and 0 at the others, or, with ``direction`` ``random``, a vector of the same
+    length whose direction each replica draws. ``initial``: parameter name -> mean and standard deviation that replace
+    these.
     """
 
     family: Literal["gaussnet"]
@@ -64,7 +65,15 @@ class GaussnetSpec(Strict):
     sigma_b: float = Field(default=1.0, ge=0)
     mean_w1: float = 0.0
     shifted: int | None = Field(default=None, ge=0)
+    direction: Literal["axes", "random"] = "axes"
+    bias: bool = True
     initial: dict[str, NormalSpec] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _no_bias_has_no_spread(self) -> "GaussnetSpec":
+        if not self.bias and self.sigma_b != 0:
+            raise ValueError("without 'bias', 'sigma_b' must be 0 (it is in Gauss-net's normaliser and kernel too)")
+        return self
 
 
 class ShortcutSpec(Strict):

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from symbreak.config.strict import Strict
 
 Paper = Literal["ssb", "gaussnet", "noether", "expansion"]
+Method = Literal["t", "welch", "wilson", "clopper_pearson", "bca"]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -35,7 +36,7 @@ class Rule(Strict):
 
 
 class Power(Strict):
-    """The true effect and its spread between units (standard deviation) that ``basis`` names."""
+    """The true effect and its standard deviation between units (``welch``: of either group) that ``basis`` names."""
 
     effect: float
     spread: float = Field(ge=0)
@@ -53,7 +54,7 @@ class Control(Strict):
     kind: Literal["absent", "must_fail"] = "absent"
     rule: Rule | None = None
     regime: Literal["exact", "numeric", "statistical"] | None = None
-    interval: Literal["t", "wilson", "clopper_pearson", "bca"] | None = None
+    interval: Method | None = None
 
     @model_validator(mode="after")
     def _rule_belongs_to_absent(self) -> "Control":
@@ -70,7 +71,7 @@ class Part(Strict):
     quantity: str
     regime: Literal["exact", "numeric", "statistical"]
     unit: str
-    interval: Literal["t", "wilson", "clopper_pearson", "bca"] | None = None
+    interval: Method | None = None
     rule: Rule
     refuted_if: Rule | None = None
     basis: str

@@ -162,7 +162,8 @@ class TrainingSpec(Strict):
     as equal a part of the seeds as can be, in their order, or, ``crossed``, by all of them (every seed with every
     order, so that
     the spread of orders can be told from that of initialisations). ``loss``: mean over the batch of cross-entropy, or
-    of the mean squared error to one-hot targets over the classes. ``group``: replicas a matrix product, of one order
+    of the mean squared error over the classes to one-hot targets, or to one-cold ones (``mse_one_cold``: 1 - one-hot,
+    so that the smallest output names the class; arXiv:2106.00694). ``group``: replicas a matrix product, of one order
     if shared
     (part of the identity of the bytes). ``autocast``: compute products in bfloat16; weights, their updates and
     losses stay float32.
@@ -174,7 +175,7 @@ class TrainingSpec(Strict):
     steps: int | None = Field(default=None, ge=1)
     batch: int | None = Field(ge=1)
     drop_last: bool = False
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Literal["cross_entropy", "mse", "mse_one_cold"] = "cross_entropy"
     optimiser: OptimiserSpec
     schedule: ScheduleSpec = ScheduleSpec()
     order: Literal["own", "shared"] = "own"

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from symbreak.models.dense import flat_size, flatten, linear
 from symbreak.models.initial import Initial, check_names
 from symbreak.models.model import Noise, State
 from symbreak.models.stack import Stack
+from symbreak.seeding import derive
 
 NEURONS = {
     "gauss": EXPONENTIAL,
@@ -24,7 +26,7 @@ class Gaussnet:
     """A Gauss-net, Erf-net or ReLU-net; see ``GaussnetSpec``.
 
     Parameters: ``layers.0.weight`` ``[R, N, d]``, ``layers.0.bias`` ``[R, N]``, ``layers.1.weight`` ``[R, D, N]``,
-    ``layers.1.bias`` ``[R, D]``. Variances: sigma_w^2/d, sigma_b^2, sigma_w^2/N, sigma_b^2.
+    ``layers.1.bias`` ``[R, D]`` (if the spec has biases). Variances: sigma_w^2/d, sigma_b^2, sigma_w^2/N, sigma_b^2.
     """
 
     buffers: frozenset[str] = frozenset()
@@ -46,7 +48,7 @@ class Gaussnet:
             )
 
     def init(self, seed: int) -> State:
-        """Return one replica at initialisation; ``mean_w1`` is added to the first ``shifted`` outputs' weights."""
+        """Return one replica at initialisation; the last layer's mean is added to its weights."""
         width, w, b = self.spec.width, self.spec.sigma_w, self.spec.sigma_b
         shapes = {
             "layers.0.weight": ((width, self.inputs), w / math.sqrt(self.inputs)),
@@ -55,14 +57,25 @@ class Gaussnet:
             "layers.1.bias": ((self.classes,), b),
         }
         draw = Initial(seed, self.dtype, self.spec.initial)
-        state = {name: draw.normal(name, shape, std) for name, (shape, std) in shapes.items()}
-        state["layers.1.weight"][: self.shifted] += self.spec.mean_w1
+        wanted = {name: value for name, value in shapes.items() if self.spec.bias or not name.endswith("bias")}
+        state = {name: draw.normal(name, shape, std) for name, (shape, std) in wanted.items()}
+        state["layers.1.weight"] += self._mean(seed).unsqueeze(1)
         return state
+
+    def _mean(self, seed: int) -> Tensor:
+        """Return the mean of each output's weights, v ``[D]``."""
+        axes = torch.zeros(self.classes, dtype=self.dtype)
+        axes[: self.shifted] = self.spec.mean_w1
+        if self.spec.direction == "axes":
+            return axes
+        drawn = torch.from_numpy(np.random.default_rng(derive(seed, "init", "direction")).standard_normal(self.classes))
+        mean: Tensor = (drawn / drawn.norm()).to(self.dtype) * axes.norm()
+        return mean
 
     def forward(self, state: State, x: Tensor, *, train: bool, noise: Noise | None = None) -> Tensor:
         """Return outputs ``[R, B, classes]``; see ``Model.forward``."""
         s = self.neuron.value(self.exponent(state, x))
-        return linear(state["layers.1.weight"], state["layers.1.bias"], s).transpose(1, 2)
+        return linear(state["layers.1.weight"], state.get("layers.1.bias"), s).transpose(1, 2)
 
     def exponent(self, state: State, x: Tensor) -> Tensor:
         """Return what the neurons are applied to, ``[R, N, B]``: z = W0 x + b0, for Gauss-net less its normaliser.
@@ -71,7 +84,7 @@ class Gaussnet:
         normaliser has no parameters, so that derivatives by them are those of z.
         """
         inputs = flatten(x)
-        z = linear(state["layers.0.weight"], state["layers.0.bias"], inputs)
+        z = linear(state["layers.0.weight"], state.get("layers.0.bias"), inputs)
         return z if self.stack.shift is None else z - self.stack.shift(inputs)
 
     def _normaliser(self, inputs: Tensor) -> Tensor:

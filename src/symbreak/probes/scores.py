@@ -5,14 +5,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from symbreak.errors import SymbreakError
-from symbreak.training.losses import Loss
+from symbreak.training.losses import Loss, mse_one_cold
 
 Array = NDArray[np.float64]
 LARGEST = 1e150  # whose square is finite in float64; not a number is not below it either
 
 
 def score(outputs: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Return losses in the outputs' type and hits (bool), both ``[R, B]``; a hit is a label that is the ``argmax``.
+    """Return losses in the outputs' type and hits (bool), both ``[R, B]``; a hit is a label that is the
+    ``argmax`` (of networks trained to make its output the smallest, ``mse_one_cold``, the ``argmin``).
 
     Args:
         outputs: ``[R, B, C]``.
@@ -25,7 +26,7 @@ def score(outputs: Tensor, labels: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
     losses = loss(outputs, labels.unsqueeze(0))
     if not bool((losses.abs() < LARGEST).all()):
         raise SymbreakError("a loss is NaN or infinite: the network's outputs overflow; probe other weights")
-    return losses, _hits(outputs, labels)
+    return losses, _hits(outputs.neg() if loss is mse_one_cold else outputs, labels)
 
 
 def _hits(outputs: Tensor, labels: Tensor) -> Tensor:

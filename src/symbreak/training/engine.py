@@ -130,7 +130,7 @@ class _Group:
         self.epochs.append(Epoch(epoch, step, train, self._evaluate(self.test_set)))
 
     def _evaluate(self, examples: Examples) -> Score:
-        return evaluate(self.ensemble.model, self.ensemble.state, self.ensemble.loss, examples)
+        return evaluate(self.ensemble.model, self.ensemble.state, self.plan.spec.loss, examples)
 
     def _snapshot(self) -> Snapshot:
         """Everything that the rest of training and record depend on; random numbers follow from seeds and step."""

@@ -1,6 +1,5 @@
 """Loss and accuracy of an ensemble on whole sets."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from symbreak.models.model import Model, State
 from symbreak.training.examples import CHUNK, Examples
+from symbreak.training.losses import LOSSES, predictions
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: Model, state: State, loss: Callable[[Tensor, Tensor], Tensor], examples: Examples) -> Score:
-    """Evaluate all replicas in eval mode (BatchNorm by its running statistics)."""
+def evaluate(model: Model, state: State, loss: str, examples: Examples) -> Score:
+    """Evaluate all replicas in eval mode (BatchNorm by its running statistics); ``loss``: key of ``LOSSES``."""
     losses, correct = [], []
     for start in range(0, examples.count, CHUNK):
         x, labels = examples.span(start, start + CHUNK)
         outputs = model.forward(state, x, train=False)
-        losses.append(loss(outputs, labels).sum(1, dtype=torch.float64))
-        correct.append((outputs.argmax(2) == labels).sum(1))
+        losses.append(LOSSES[loss](outputs, labels).sum(1, dtype=torch.float64))
+        correct.append((predictions(loss, outputs) == labels).sum(1))
     return Score(torch.stack(losses).sum(0).cpu() / examples.count, torch.stack(correct).sum(0).cpu(), examples.count)

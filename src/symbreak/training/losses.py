@@ -19,6 +19,11 @@ def mse(outputs: Tensor, labels: Tensor) -> Tensor:
     return (outputs - targets).square().mean(2)
 
 
+def mse_one_cold(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the squared error to 1 - one-hot (arXiv:2106.00694), averaged over the classes; see :func:`mse`."""
+    return mse(1 - outputs, labels)
+
+
 def cross_entropy_gradient(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses and the gradient of their mean over the batch, which takes the place of the outputs.
 
@@ -43,6 +48,20 @@ def mse_gradient(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return error.square().mean(1), error.mul_(2 / (outputs.shape[1] * outputs.shape[2]))
 
 
+def mse_one_cold_gradient(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the losses and the gradient of their mean; see :func:`mse_gradient`."""
+    losses, delta = mse_gradient(outputs.neg_().add_(1), labels)
+    return losses, delta.neg_()
+
+
+def predictions(loss: str, outputs: Tensor) -> Tensor:
+    """Return the class that each of ``outputs`` ``[..., classes]`` names, ``[...]``.
+
+    The largest output's; the smallest's where training wants it smallest (``mse_one_cold``).
+    """
+    return outputs.argmin(-1) if loss == "mse_one_cold" else outputs.argmax(-1)
+
+
 def _of_label(logs: Tensor, labels: Tensor) -> Tensor:
     """The entry of each sample's label, ``[R, B]`` of ``[R, C, B]``."""
     return logs.gather(1, labels.unsqueeze(1).expand(logs.shape[0], 1, -1)).squeeze(1)
@@ -56,5 +75,9 @@ def _one_hot(labels: Tensor, outputs: Tensor, value: float) -> Tensor:
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LossGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse}
-GRADIENTS: dict[str, LossGradient] = {"cross_entropy": cross_entropy_gradient, "mse": mse_gradient}
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "mse": mse, "mse_one_cold": mse_one_cold}
+GRADIENTS: dict[str, LossGradient] = {
+    "cross_entropy": cross_entropy_gradient,
+    "mse": mse_gradient,
+    "mse_one_cold": mse_one_cold_gradient,
+}
