@@ -46,7 +46,7 @@ lock: venv
 		--prerelease if-necessary-or-explicit --python-version 3.11 --no-header --annotation-style line --quiet \
 		--output-file benchmarks/requirements.lock
 
-# Peers of the benchmarks live in an environment of their own; run them by .venv-bench/bin/python -m benchmarks.NAME.
+# Peers of the benchmarks live in an environment of their own: .venv-bench/bin/python -m benchmarks.probes NAME.
 bench-env:
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.lock

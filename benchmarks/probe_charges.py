@@ -7,6 +7,8 @@ batch 256), in float32 and float64:
 
 * ``step``: without observers;
 * ``charges``: with observer ``charges``;
+* ``copies``: without, but the parameters are copied at every step to room that is there already: increments need the
+  parameters before the update, so that this pass (their bytes read once and written once) is the least to be paid;
 * ``checkpoints``: without, but all parameters are copied at every step and the same sums are made of the copies
   afterwards, which is how danielkunin/neural-mechanics@0e58309 goes about it, without its files (torch 1.6, which it
   needs, cannot be installed).
@@ -78,6 +80,15 @@ class Training:
         for _ in self.batches:
             self.step(observe=observe)
 
+    def copies(self) -> None:
+        """Make all steps and copy the parameters at each, always to the same place."""
+        weights = [value for name, value in self.ensemble.state.items() if name.startswith("layers.")]
+        last = [value.clone() for value in weights]
+        for _ in self.batches:
+            self.step(observe=False)
+            for old, new in zip(last, weights, strict=True):
+                old.copy_(new)
+
     def checkpoints(self) -> None:
         """Make all steps, copy the parameters at each, and take the sums of all copies afterwards."""
         kept = [self.ensemble.copy()]
@@ -148,11 +159,13 @@ def body(bench: Bench, arm: str, steps: int) -> None:
         works: dict[str, Callable[[], object]] = {
             "step": partial(training.train, observe=False),
             "charges": partial(training.train, observe=True),
+            "copies": training.copies,
             "checkpoints": training.checkpoints,
         }
         times = bench.rounds(f"{steps} steps, {dtype}", works, setups=dict.fromkeys(works, training.reset))
         step = times["step"].median
         bench.number(f"charges_share_{dtype}", times["charges"].median / step - 1, at_most=MOST_SHARE)
+        bench.number(f"copies_share_{dtype}", times["copies"].median / step - 1)
         bench.number(f"checkpoints_share_{dtype}", times["checkpoints"].median / step - 1)
         bench.number(f"milliseconds_per_step_{dtype}", 1e3 * step / steps)
     bench.note(data=training.source, arm=arm, replicas=len(training.group), steps=steps, batch=training.plan.batch)

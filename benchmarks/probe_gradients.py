@@ -1,6 +1,6 @@
 """What mean and variance of every single weight's gradient cost: symbreak's against vmap(grad) and BackPACK.
 
-    python -m benchmarks.probe_gradients [--json FILE] [--cores 0] [--rounds 7]
+    python -m benchmarks.probes gradients [--json FILE] [--cores 0] [--rounds 7]
 
 An MLP 784-100-10 (ReLU) as initialised, cross entropy, 1,000 standardised MNIST images, float32. Variances are those
 over the 1,000 samples.

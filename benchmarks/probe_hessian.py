@@ -1,6 +1,6 @@
 """Top-5 Hessian eigenvalues of a trained MLP 784-32-10 on 2,000 MNIST images, and of 64 of them (B2).
 
-    python -m benchmarks.probe_hessian [--json FILE] [--cores 0] [--rounds 7] [--replicas 64]
+    python -m benchmarks.probes hessian [--json FILE] [--cores 0] [--rounds 7] [--replicas 64]
 
 Truth: ARPACK in float64 to 1e-12 on a product written with plain autograd. Every contender, in float32, is timed at the
 cheapest setting of its ladder whose largest relative error is at most 1e-4; who has none is named and not timed. The

@@ -1,6 +1,6 @@
 """Information of five layers: symbreak's probe against plain numpy and scipy, and against what cannot be saved (B5).
 
-    python -m benchmarks.probe_information [--json FILE] [--cores 0] [--rounds 7]
+    python -m benchmarks.probes information [--json FILE] [--cores 0] [--rounds 7]
 
 A tanh MLP 784-1024-20-20-20-10-10 on the first 10,000 MNIST training images; its weights are those of initialisation
 times ``GAIN``, which brings most neurons near -1 or 1, as training does, so that samples share bins. The activations of

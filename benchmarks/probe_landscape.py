@@ -1,6 +1,6 @@
 """What the loss along a line between two sets of weights costs: symbreak's probe against direct evaluation (B8).
 
-    python -m benchmarks.probe_landscape [--json FILE] [--cores 0] [--rounds 7]
+    python -m benchmarks.probes landscape [--json FILE] [--cores 0] [--rounds 7]
 
 An MLP 784-100-10 (tanh) before and after an epoch of training, cross entropy and accuracy at 51 points, both ends
 included, on 10,000 standardised MNIST images, float32.

@@ -1,6 +1,6 @@
 """Correlators of networks at initialisation: blocks of nets that are never stored against one module a network.
 
-    python -m benchmarks.probe_npoint [--json FILE] [--cores 0] [--rounds 7]
+    python -m benchmarks.probes npoint [--json FILE] [--cores 0] [--rounds 7]
 
 Gauss-nets with d = 1, one output and sigma_b = sigma_w = 1 at six inputs, widths 10, 100 and 1000:
 

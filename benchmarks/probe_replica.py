@@ -1,6 +1,6 @@
 """B4: all Wasserstein distances of an ensemble, with one sort a replica, against scipy's and POT's one pair at a time.
 
-    python -m benchmarks.probe_replica [--json FILE] [--cores 0] [--rounds 7] [--pairs 12]
+    python -m benchmarks.probes replica [--json FILE] [--cores 0] [--rounds 7] [--pairs 12]
 
 W_1 of all 19,900 pairs of 200 replicas of 7,960 weights (an MLP 784-10-10; Gaussian weights of different widths, since
 no contender's time depends on more than their number), float64:
@@ -105,4 +105,4 @@ if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--pairs", type=int, default=12, help="pairs that peers are timed on (default: 12)")
     args = arguments.parse_args()
-    run("replica", partial(body, count=args.pairs), args)
+    run("probe_replica", partial(body, count=args.pairs), args)

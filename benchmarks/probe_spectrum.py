@@ -1,6 +1,6 @@
 """Spectral densities of Hessians: the exact one of an MLP 196-10-10, and quadrature for 784-32-10 (B3).
 
-    python -m benchmarks.probe_spectrum [--json FILE] [--cores 0] [--rounds 7] [--exact FILE.npy] [--quick]
+    python -m benchmarks.probes spectrum [--json FILE] [--cores 0] [--rounds 7] [--exact FILE.npy] [--quick]
 
 2,000 MNIST images. The exact spectrum of P = 2,080 is timed as a whole and checked against one assembled vector by
 vector from plain autograd products. At P = 25,450 every contender runs 10 probes of 100 steps and is compared by the

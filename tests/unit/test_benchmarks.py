@@ -1,4 +1,6 @@
+import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import ceilings, data, feeding, harness, machine, plain_resnet, resnet, rounds
+from benchmarks import ceilings, data, feeding, harness, machine, plain_resnet, probes, resnet, rounds
 from symbreak.config.models import ResnetSpec
 from symbreak.data.prepared import Prepared
 from symbreak.errors import SymbreakError
@@ -233,3 +235,30 @@ def test_equivalence_is_not_shown_by_shifted_or_by_scattered_losses() -> None:
     reference = [[level] * 3 for level in (1.0, 2.0, 3.0, 4.0)]
     assert not resnet.equivalence([[curve[0] + 1.5] * 3 for curve in reference], reference).shown
     assert not resnet.equivalence(list(reversed(reference)), reference).shown
+
+
+def test_every_benchmark_of_a_probe_has_a_name_and_a_number() -> None:
+    files = {path.name for path in Path(probes.__file__).parent.glob("probe_*.py")}
+    assert {probes.part(name).name for name in probes.NAMES} == files
+    assert len(set(probes.NAMES.values())) == len(probes.NAMES)
+
+
+@pytest.mark.parametrize("name", [*probes.NAMES, *probes.NAMES.values()])
+def test_a_benchmark_is_run_by_its_name_or_number_with_its_options(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, argparse.Namespace]] = []
+    monkeypatch.setattr(harness, "run", lambda name, body, args: calls.append((name, args)))
+    before, out = list(sys.argv), tmp_path / "out.json"
+    probes.main([name, "--json", str(out), "--cores", "0,1", "--rounds", "3"])
+    ((title, args),) = calls
+    word = {number: word for word, number in probes.NAMES.items()}.get(name, name)
+    assert (title, args.json, args.cores, args.rounds) == (f"probe_{word}", out, (0, 1), 3)
+    assert sys.argv == before
+
+
+def test_a_benchmark_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        probes.main(["B9"])
+    assert stopped.value.code == 2
+    assert "invalid choice: 'B9'" in capsys.readouterr().err

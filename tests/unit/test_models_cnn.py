@@ -5,11 +5,13 @@ import pytest
 import torch
 from disturbed import disturbed
 from torch import Tensor, nn
+from torch.func import grad, vmap
 
 from symbreak.config.models import CnnSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.cnn import build
 from symbreak.models.model import Noise
+from symbreak.probes.network import of_model
 from symbreak.seeding import derive
 
 SHAPE, CLASSES, BATCH = (2, 9, 12), 3, 6
@@ -139,6 +141,26 @@ def test_activations_stay_in_channels_last_memory(channels: int, norm: str, monk
     model.forward(disturbed(model, torch.float32), batch(torch.float32, (channels, 8, 8)), train=True)
     assert len(seen) == 2
     assert all(z.is_contiguous(memory_format=torch.channels_last) and not z.is_contiguous() for z in seen)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_gradients_of_samples_at_once_are_those_of_a_loop(norm: str, channels: int) -> None:
+    """Probes differentiate samples by ``torch.func.vmap``, which knows no channels-last memory."""
+    shape = (channels, 9, 12)
+    model = build(CnnSpec(family="cnn", channels=(4, 5), norm=norm), shape, CLASSES, torch.float64)
+    network = of_model(model, disturbed(model, torch.float64))
+    parameters, held = network.one(0), network.held(0)
+    x = batch(torch.float64, shape)[0].unsqueeze(1)
+
+    def loss(state: dict[str, Tensor], row: Tensor) -> Tensor:
+        return network.call(state | held, row).square().sum()
+
+    found = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
+    for name, value in parameters.items():
+        leaf = value.clone().requires_grad_()
+        expected = [torch.autograd.grad(loss(parameters | {name: leaf}, row), leaf)[0] for row in x]
+        torch.testing.assert_close(found[name], torch.stack(expected), rtol=1e-9, atol=1e-12)
 
 
 def test_dropout_needs_noise_and_training() -> None:

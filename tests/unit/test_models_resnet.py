@@ -6,11 +6,13 @@ import pytest
 import torch
 from disturbed import disturbed
 from torch import Tensor, nn
+from torch.func import grad, vmap
 
 from symbreak.config.models import ResnetSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.model import Noise
 from symbreak.models.resnet import build
+from symbreak.probes.network import of_model
 from symbreak.seeding import derive
 
 SHAPE, CLASSES, BATCH = (2, 6, 6), 3, 5
@@ -250,8 +252,8 @@ def test_the_stem_sets_the_resolution(stem: str, side: int, order: str, monkeypa
     model = build(ResnetSpec(family="resnet", stem=stem, order=order, widths=(4,)), (1, 8, 8), 3, torch.float64)
     state = {name: value.unsqueeze(0) for name, value in model.init(0).items()}
     seen: list[torch.Size] = []
-    join = model._join
-    monkeypatch.setattr(model, "_join", lambda *given: (seen.append(given[2].shape), join(*given))[1])
+    block = model.block
+    monkeypatch.setattr(model, "block", lambda *given, **how: (seen.append(given[2].shape), block(*given, **how))[1])
     assert model.forward(state, torch.ones(1, 2, 1, 8, 8, dtype=torch.float64), train=False).shape == (1, 2, 3)
     assert seen == [(2, 4, side, side)]
 
@@ -263,12 +265,33 @@ def test_activations_stay_in_channels_last_memory(
 ) -> None:
     model = build(ResnetSpec(family="resnet", widths=(4, 6)), (channels, 8, 8), CLASSES, torch.float32)
     seen: list[Tensor] = []
-    join = model._join
-    monkeypatch.setattr(model, "_join", lambda *given: (seen.extend(given[2:4]), join(*given))[1])
+    join = model.join
+    monkeypatch.setattr(model, "join", lambda *given, **how: (seen.extend(given[2:4]), join(*given, **how))[1])
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         model.forward(disturbed(model, torch.float32), batch(torch.float32, (channels, 8, 8)), train=True)
     assert len(seen) == 4
     assert all(h.is_contiguous(memory_format=torch.channels_last) and not h.is_contiguous() for h in seen)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("order", ["post", "pre"])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_gradients_of_samples_at_once_are_those_of_a_loop(norm: str, order: str, channels: int) -> None:
+    """Probes differentiate samples by ``torch.func.vmap``, which knows no channels-last memory."""
+    shape = (channels, 6, 6)
+    model = build(variant("exclusive_gate", order, norm), shape, CLASSES, torch.float64)
+    network = of_model(model, disturbed(model, torch.float64))
+    parameters, held = network.one(0), network.held(0)
+    x = batch(torch.float64, shape)[0].unsqueeze(1)
+
+    def loss(state: dict[str, Tensor], row: Tensor) -> Tensor:
+        return network.call(state | held, row).square().sum()
+
+    found = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
+    for name, value in parameters.items():
+        leaf = value.clone().requires_grad_()
+        expected = [torch.autograd.grad(loss(parameters | {name: leaf}, row), leaf)[0] for row in x]
+        torch.testing.assert_close(found[name], torch.stack(expected), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -1,5 +1,7 @@
 """The observer of charges, on networks trained by torch's optimiser, against sums written out and against the laws."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from symbreak.config.specs import OptimiserSpec, TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.models import mlp
 from symbreak.theory.noether import DEGREE, HeavyBall, discrete
-from symbreak.training.observers import charges
+from symbreak.training.observers import charge_sums, charges
 
 SEEDS, STEPS, UNITS = (1, 2), 60, 4
 BALL = HeavyBall(0.05, 0.5, 1e-2)
@@ -124,6 +126,74 @@ def test_the_sum_of_a_rescale_control_would_obey_the_law() -> None:
     )
     law = discrete("rescale", charge[0], increments, BALL)
     assert np.abs(law - charge).max() < 1e-12 * np.abs(charge).max()
+
+
+def obvious(state: State, depth: int) -> State:
+    """The sums as one writes them, in float64: into and out of each unit, shifts of the last two layers."""
+    found: State = {}
+    for layer in range(depth):
+        weight = state[f"layers.{layer}.weight"].double()
+        bias = state.get(f"layers.{layer}.bias", weight.new_zeros(weight.shape[:2])).double()
+        found[f"incoming.{layer}"] = weight.square().sum(2) + bias.square()
+        if layer > 0:
+            found[f"outgoing.{layer - 1}"] = weight.square().sum(1)
+        if layer >= depth - 2:
+            found[f"shift.{layer}"], found[f"bias.{layer}"] = weight.sum(1), bias.sum(1, keepdim=True)
+    return found
+
+
+def walk(hidden: tuple[int, ...], dtype: torch.dtype, bias: bool) -> list[State]:
+    """Three states of a network, the weights transposed in memory in the first."""
+    generator = torch.Generator().manual_seed(7)
+    widths, states = (37, *hidden, 5), []
+    for _ in range(3):
+        state: State = {}
+        for layer, (inputs, units) in enumerate(pairwise(widths)):
+            weight = torch.randn(3, inputs, units, dtype=dtype, generator=generator).transpose(1, 2)
+            state[f"layers.{layer}.weight"] = weight.contiguous() if states else weight
+            if bias:
+                state[f"layers.{layer}.bias"] = torch.randn(3, units, dtype=dtype, generator=generator)
+        states.append(state)
+    return states
+
+
+@pytest.mark.parametrize("follow", ["_compiled", "_plain"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("hidden", "bias"), [((33, 18), True), ((9,), True), ((1, 64, 3), False)])
+def test_every_sum_is_the_obvious_one(
+    hidden: tuple[int, ...], bias: bool, dtype: torch.dtype, follow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU and, as a GPU does it, in torch's words."""
+    monkeypatch.setattr(charge_sums, "_compiled", getattr(charge_sums, follow))
+    states, depth = walk(hidden, dtype, bias), len(hidden) + 1
+    sums = charge_sums.ChargeSums(states[0], depth)
+    rows = [{name: value.clone() for name, value in sums.update(state).items()} for state in states]
+    found, moved = charge_sums.charges_and_increments({name: torch.stack([r[name] for r in rows]) for name in rows[0]})
+    assert found.keys() == obvious(states[0], depth).keys()
+    for number, state in enumerate(states):
+        for name, expected in obvious(state, depth).items():
+            # translation sums cancel: they are exact to the rounding of their largest terms
+            torch.testing.assert_close(found[name][number], expected, rtol=1e-13, atol=1e-13 if name[0] in "sb" else 0)
+    for number, (before, after) in enumerate(pairwise(states)):
+        steps = obvious({name: after[name].double() - before[name].double() for name in after}, depth)
+        assert moved.keys() == {name for name in steps if name.startswith(("incoming", "outgoing"))}
+        for name, value in moved.items():
+            torch.testing.assert_close(value[number], steps[name], rtol=1e-13, atol=0)
+
+
+def test_the_state_before_is_asked_for_only_when_the_observer_has_no_copy() -> None:
+    whole, history = train(network())
+    observer = charges.build(mlp.build(network(), (1, 3, 3), 4, torch.float64), training(), {"units": UNITS})
+    observer.start(history[0])
+    live = _copy(history[0])  # changed in place, as an ensemble's state is
+    for number, after in enumerate(history[1:]):
+        if number == 30:
+            observer.restore(observer.state())
+        assert observer.needs_before is (number == 30)
+        for name, value in live.items():
+            value.copy_(after[name])
+        observer.step(history[number] if observer.needs_before else {}, {}, live)
+    assert all(torch.equal(value, whole[name]) for name, value in observer.tensors().items())
 
 
 def test_shapes_and_precision() -> None:

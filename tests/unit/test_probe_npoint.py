@@ -208,6 +208,17 @@ def test_product_sums_are_the_sums_of_products(samples: int, points: int, order:
     np.testing.assert_allclose(product_sums(field, [order], weight)[order], expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("orders", [[6], [2, 4, 6], [1, 2, 3, 4, 5, 6], [5, 1], [3, 2]])
+@pytest.mark.parametrize("points", [2, 5, 6])
+def test_product_sums_of_several_orders_are_those_of_each(points: int, orders: list[int]) -> None:
+    field = np.random.default_rng(points).standard_normal((9, points))
+    found = product_sums(field, orders)
+    assert list(found) == orders
+    for order in orders:
+        expected = [field[:, list(t)].prod(axis=1).sum() for t in multisets(points, order)]
+        np.testing.assert_allclose(found[order], expected, atol=1e-11)
+
+
 def test_product_sums_do_not_know_their_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     field = np.random.default_rng(0).standard_normal((103, 3))
     whole = product_sums(field, [2, 5])

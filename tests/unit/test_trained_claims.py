@@ -32,7 +32,7 @@ def write_accuracy(root: Path, experiment: str, arm: str, test: list[int], seeds
         "train_correct": [9, 10],
         "train_count": 10,
     }
-    table = pd.DataFrame(columns | {"test_correct": test, "test_count": 20})
+    table = pd.DataFrame(columns | {"test_correct": test, "test_count": 20, "best_test_correct": [k + 1 for k in test]})
     write_table(root / experiment / arm / "accuracy.parquet", table)
 
 
@@ -51,9 +51,10 @@ def tables_of(root: Path, experiment: str, arms: list[str]) -> Tables:
 
 def test_accuracies_are_counts_of_the_right_images_in_the_order_of_seeds(tmp_path: Path) -> None:
     tables = tables_of(tmp_path, "e", ["one"])
-    train, test = (accuracy_units(tables, "one", on) for on in ("train", "test"))
+    train, test, best = (accuracy_units(tables, "one", on) for on in ("train", "test", "best_test"))
     assert [(u.unit, u.value, u.count, u.trials) for u in train] == [("seed 7", 1.0, 10, 10), ("seed 8", 0.9, 9, 10)]
     assert [(u.unit, u.value, u.count, u.trials) for u in test] == [("seed 7", 0.15, 3, 20), ("seed 8", 0.25, 5, 20)]
+    assert [(u.unit, u.value, u.count, u.trials) for u in best] == [("seed 7", 0.2, 4, 20), ("seed 8", 0.3, 6, 20)]
 
 
 def test_gains_are_paired_by_seed_and_not_by_row(tmp_path: Path) -> None:

@@ -210,6 +210,8 @@ def test_observers_are_given_the_gradient_itself(case: str) -> None:
     x, labels = own_examples(1, 1, torch.float64).span(0, 6)
 
     class Watching:
+        needs_before = True
+
         def step(self, before: State, gradients: Mapping[str, Tensor], after: State) -> None:
             self.seen = {name: gradient.clone() for name, gradient in gradients.items()}
             assert not any(torch.equal(before[name], after[name]) for name in gradients)

@@ -1,6 +1,7 @@
 """Units of evidence from the tables of the probe ``accuracy``: one replica, one number."""
 
 import math
+from typing import Literal
 
 import pandas as pd
 
@@ -8,24 +9,28 @@ from symbreak.claims.evidence import Unit
 from symbreak.claims.tables import Tables
 from symbreak.errors import SymbreakError
 
+On = Literal["train", "test", "best_test"]
 
-def accuracy_units(tables: Tables, arm: str, on: str) -> list[Unit]:
-    """Return the accuracy of every replica at the end of training, with its image counts.
+
+def accuracy_units(tables: Tables, arm: str, on: On) -> list[Unit]:
+    """Return every replica's accuracy, with its image counts.
 
     Args:
         tables: The experiment's probe tables.
         arm: The arm.
-        on: ``train`` (the run's own training images and labels) or ``test``.
+        on: ``train`` (the run's own training images and labels) or ``test``, at the end of training, or ``best_test``,
+            the maximum over epochs of the latter, a mildly optimistic score.
 
     Returns:
         One unit a replica, value a fraction, not a number for a replica that diverged: it has no end of training, and
         the interval that counts it has none either. Replicas that share a data order are one cluster.
     """
     table = tables(arm, "accuracy").sort_values(["seed", "order_seed"])
-    counts = zip(table[f"{on}_correct"], table[f"{on}_count"], table["diverged"], strict=True)
+    trials = table["train_count" if on == "train" else "test_count"]
+    counts = zip(table[f"{on}_correct"], trials, table["diverged"], strict=True)
     return [
-        Unit(unit, math.nan if diverged else count / trials, cluster, count=int(count), trials=int(trials))
-        for (unit, cluster), (count, trials, diverged) in zip(_names(table), counts, strict=True)
+        Unit(unit, math.nan if diverged else count / of, cluster, count=int(count), trials=int(of))
+        for (unit, cluster), (count, of, diverged) in zip(_names(table), counts, strict=True)
     ]
 
 

@@ -50,7 +50,8 @@ class GaussnetSpec(Strict):
     """Single hidden layer of width ``width`` of the NN-QFT papers (arXiv:2008.08601; seed 002).
 
     ``f_i(x) = b1_i + sum_j W1_ij s_j(x)`` with the ``neuron`` ``gauss``:
-    ``exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 / d)``, ``erf``: ``erf(z_j)`` (Erf-net), ``relu``: ``max(0, z_j)`` (ReLU-net, whose papers take ``sigma_b`` 0).
+    ``exp(z_j - sigma_b^2 - sigma_w^2 |x|^2 / d)``, ``erf``: ``erf(z_j)`` (Erf-net), ``relu``: ``max(0, z_j)``
+    (ReLU-net, whose papers take ``sigma_b`` 0).
     Standard deviations: sigma_w/sqrt(d), sigma_b, sigma_w/sqrt(width), sigma_b. Without ``bias`` there are none, and
     ``sigma_b`` is 0. The last layer's weights of all hidden neurons have the mean v: ``mean_w1`` at the first
     ``shifted`` outputs (null: all of them) and 0 at the others, or, with ``direction`` ``random``, a vector of the same

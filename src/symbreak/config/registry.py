@@ -95,7 +95,10 @@ class Amendment(Strict):
 
 
 class Claim(Strict):
-    """One statement of a paper. Its evidence is ``symbreak.claims.<paper>.<id without paper, _ for ->``."""
+    """One statement of a paper. Its evidence is ``symbreak.claims.<paper>.<id without paper, _ for ->``.
+
+    ``core_minutes``: what it is expected to cost at scale ``desk``; ``symbreak cost`` has what it did cost.
+    """
 
     paper: Paper
     targets: tuple[str, ...] = Field(min_length=1)
@@ -107,6 +110,7 @@ class Claim(Strict):
     caption: str
     parts: dict[Identifier, Part] = Field(min_length=1)
     amended: tuple[Amendment, ...] = ()
+    core_minutes: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _every_target_is_decided(self) -> "Claim":
@@ -119,8 +123,8 @@ class Claim(Strict):
         return self
 
     def decided(self) -> dict[str, Any]:
-        """Return what of the entry its decision rests on (JSON values): all but ``figure`` and ``caption``."""
-        return self.model_dump(mode="json", exclude={"figure", "caption"})
+        """Return what of the entry its decision rests on (JSON values): not ``figure``, ``caption`` and cost."""
+        return self.model_dump(mode="json", exclude={"figure", "caption", "core_minutes"})
 
 
 class PaperEntry(Strict):

@@ -22,33 +22,57 @@ class Pass:
 
     def __init__(self, stack: Stack, state: State, weights: State) -> None:
         self._stack, self._state, self._weights = stack, state, weights
-        self._tape: list[tuple[Tensor, Tensor, Tensor]] = []  # a layer's input, the same as a factor, and its output
+        self._inputs: list[tuple[Tensor, Tensor]] = []  # of each layer, in the state's type and as a factor
+        self._outputs: list[Tensor] = []  # of each layer that an activation follows, before it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs ``[R, classes, B]`` for images ``[R or 1, B, C, H, W]``."""
-        h, last = flatten(x), self._stack.depth - 1
-        for layer, (name, bias) in enumerate(self._stack.names):
-            weight = self._weights[name]
-            factor = h.to(weight.dtype)
-            z = linear(weight, None, factor).to(h.dtype)
-            if bias in self._state:
-                z.add_(self._state[bias].unsqueeze(2))
-            if layer == 0 and self._stack.shift is not None:
-                z.sub_(self._stack.shift(h))
-            self._tape.append((h, factor, z))
-            h = self._stack.activation.value_(z) if layer < last else z
-        return h
+        last = self._stack.depth - 1
+        return self._finished(self.product(x, last), last)
 
-    def backward(self, delta: Tensor) -> dict[str, Gradient]:
-        """Return every parameter's gradient for that of the outputs, ``delta`` ``[R, classes, B]``."""
+    def product(self, x: Tensor, layer: int) -> Tensor:
+        """Return ``layer``'s weights times its inputs ``[R, out, B]``, for images as above."""
+        h = flatten(x)
+        for below in range(layer):
+            h = self.activated(self._product(h, below), below)
+        return self._product(h, layer)
+
+    def activated(self, z: Tensor, layer: int) -> Tensor:
+        """Return the activations ``[R, out, B]`` of a layer whose product is ``z``, which becomes their argument."""
+        self._outputs.append(self._finished(z, layer))
+        return self._stack.activation.value_(z)
+
+    def backward(self, delta: Tensor, layer: int | None = None, summed: Tensor | None = None) -> dict[str, Gradient]:
+        """Return the gradient of every parameter up to a layer.
+
+        Args:
+            delta: That of the layer's outputs, ``[R, out, B]``.
+            layer: Which; None is the last.
+            summed: ``delta`` summed over the batch, ``[R, out]``, if that is known.
+        """
         found: dict[str, Gradient] = {}
-        for layer, (name, bias) in reversed(list(enumerate(self._stack.names))):
-            weight, (h, x, _) = self._weights[name], self._tape[layer]
+        for at in reversed(range(self._stack.depth if layer is None else layer + 1)):
+            (name, bias), (h, x) = self._stack.names[at], self._inputs[at]
+            weight = self._weights[name]
             factor = delta.to(weight.dtype)
             found[name] = Outer(factor, x)
             if bias in self._state:
-                found[bias] = Whole(delta.sum(2))
-            if layer > 0:
+                found[bias] = Whole(delta.sum(2) if summed is None else summed)
+            if at > 0:
                 back = torch.bmm(weight.transpose(1, 2), factor).to(delta.dtype)
-                delta = self._stack.activation.backward_(back, self._tape[layer - 1][2], h)
+                delta, summed = self._stack.activation.backward_(back, self._outputs[at - 1], h), None
         return found
+
+    def _product(self, h: Tensor, layer: int) -> Tensor:
+        weight = self._weights[self._stack.names[layer][0]]
+        factor = h.to(weight.dtype)
+        self._inputs.append((h, factor))
+        return linear(weight, None, factor).to(h.dtype)
+
+    def _finished(self, z: Tensor, layer: int) -> Tensor:
+        bias = self._state.get(self._stack.names[layer][1])
+        if bias is not None:
+            z.add_(bias.unsqueeze(2))
+        if layer == 0 and self._stack.shift is not None:
+            z.sub_(self._stack.shift(self._inputs[0][0]))
+        return z

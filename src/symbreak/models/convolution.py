@@ -28,12 +28,12 @@ def one_replica(state: State) -> State:
 
 def images(x: Tensor) -> Tensor:
     """Return the batch ``[1, B, C, H, W]`` as ``[B, C, H, W]`` with the strides of channels-last memory."""
-    h = x.squeeze(0).contiguous(memory_format=torch.channels_last)
-    _, channels, height, width = h.shape
-    if channels > 1:
-        return h
-    # with one channel both layouts are the same memory, and by its strides torch would go on channels-first
-    return h.as_strided(h.shape, (height * width, 1, width, 1))
+    h = x.squeeze(0)
+    count, channels, height, width = h.shape
+    # with one channel both layouts are the same memory, and by the strides of a permuted one torch would go on
+    # channels-first; vmap knows no memory formats, but it knows these
+    last = h.reshape(count, height, width, 1) if channels == 1 else h.permute(0, 2, 3, 1).contiguous()
+    return last.permute(0, 3, 1, 2)
 
 
 def convolve(replica: State, name: str, h: Tensor, stride: int = 1) -> Tensor:

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -23,12 +27,32 @@ class Whole:
 
     def add_to(self, target: Tensor, *, keep: float, scale: float) -> None:
         """Set ``target`` to ``keep target + scale gradient``; with ``keep`` 0 the old values, even NaN, are gone."""
+        if _mixed(target, self.value):
+            _kernel()(_flat(target), _flat(self.value.view(torch.uint16)), np.float32(keep), np.float32(scale))
+            return
         if keep == 0:
             target.copy_(self.value).mul_(scale)
             return
         if keep != 1:
             target.mul_(keep)
         target.add_(self.value, alpha=scale)
+
+
+def _mixed(target: Tensor, value: Tensor) -> bool:
+    """Whether bfloat16 is to be added to float32 where torch is slow at it."""
+    types = (target.dtype, value.dtype) == (torch.float32, torch.bfloat16)
+    return types and target.device.type == "cpu" and target.is_contiguous() and value.is_contiguous()
+
+
+def _flat(value: Tensor) -> NDArray[Any]:
+    return value.view(-1).numpy()
+
+
+@cache
+def _kernel() -> Any:
+    from symbreak.models.kernels.narrow import add_bfloat16  # numba takes a second to import
+
+    return add_bfloat16
 
 
 @dataclass(frozen=True)

@@ -88,35 +88,38 @@ class Resnet:
         Dropout on a shortcut takes the numbers ``<block>.shortcut`` of ``noise``, ``[1, B, C, H, W]``.
         """
         replica, masks = one_replica(state), noise if train else None
-        h = convolve(replica, "stem.conv", images(x), self.stem_stride)
+        h = self.stem(replica, images(x), train=train)
+        for block in self.blocks:
+            h = self.block(replica, block, h, train=train, noise=masks)
+        return self.head(replica, h, train=train)
+
+    def stem(self, replica: State, x: Tensor, *, train: bool) -> Tensor:
+        """Return what enters the first block, ``[B, C, H, W]``, for ``images`` ``[B, in, H, W]``."""
+        h = convolve(replica, "stem.conv", x, self.stem_stride)
         if not self.pre:
             h = self._activated(replica, "stem.norm", h, train)
-        if self.spec.stem == "imagenet":
-            h = max_pool2d(h, 3, stride=2, padding=1)
-        for block in self.blocks:
-            h = (self._pre_block if self.pre else self._post_block)(replica, block, h, train, masks)
+        return max_pool2d(h, 3, stride=2, padding=1) if self.spec.stem == "imagenet" else h
+
+    def block(self, replica: State, block: Block, h: Tensor, *, train: bool, noise: Noise | None = None) -> Tensor:
+        """Return a block's output: its paths joined, and what is after them."""
+        start, branch = self.paths(replica, block, h, train=train)
+        return self.after(self.join(replica, block, start, branch, train=train, noise=noise))
+
+    def paths(self, replica: State, block: Block, h: Tensor, *, train: bool) -> tuple[Tensor, Tensor]:
+        """Return what a block's shortcut starts from, and its branch, of its input ``h``."""
+        at = block.name
         if self.pre:
-            h = self._activated(replica, "head.norm", h, train)
-        return self.classifier.forward(replica, h.mean((2, 3)), masks)
-
-    def _post_block(self, replica: State, block: Block, h: Tensor, train: bool, noise: Noise | None) -> Tensor:
-        at = block.name
+            active = self._activated(replica, f"{at}.norm1", h, train)
+            branch = convolve(replica, f"{at}.conv1", active, block.stride)
+            branch = convolve(replica, f"{at}.conv2", self._activated(replica, f"{at}.norm2", branch, train))
+            return active if block.first or block.reshapes else h, branch
         branch = self._activated(replica, f"{at}.norm1", convolve(replica, f"{at}.conv1", h, block.stride), train)
-        branch = self._norm(replica, f"{at}.norm2", convolve(replica, f"{at}.conv2", branch), train)
-        return torch.relu(self._join(replica, block, h, branch, train, noise))
+        return h, self._norm(replica, f"{at}.norm2", convolve(replica, f"{at}.conv2", branch), train)
 
-    def _pre_block(self, replica: State, block: Block, h: Tensor, train: bool, noise: Noise | None) -> Tensor:
-        at = block.name
-        active = self._activated(replica, f"{at}.norm1", h, train)
-        branch = convolve(replica, f"{at}.conv1", active, block.stride)
-        branch = convolve(replica, f"{at}.conv2", self._activated(replica, f"{at}.norm2", branch, train))
-        h = active if block.first or block.reshapes else h
-        return self._join(replica, block, h, branch, train, noise)
-
-    def _join(
-        self, replica: State, block: Block, h: Tensor, branch: Tensor, train: bool, noise: Noise | None
+    def join(
+        self, replica: State, block: Block, h: Tensor, branch: Tensor, *, train: bool, noise: Noise | None = None
     ) -> Tensor:
-        """Return the sum of shortcut and branch; see ``ShortcutSpec``."""
+        """Return the sum of the shortcut that starts from ``h`` and the branch; see ``ShortcutSpec``."""
         at, shortcut = block.name, self.spec.shortcut
         if self._projects(block):
             h = convolve(replica, f"{at}.shortcut.conv", h, block.stride)
@@ -134,6 +137,16 @@ class Resnet:
                 return branch + (1 - _gate(replica, at, h)) * h
             case _:
                 return branch + h
+
+    def after(self, z: Tensor) -> Tensor:
+        """Return a block's output of its joined paths: their ReLU, or (``pre``) themselves."""
+        return z if self.pre else torch.relu(z)
+
+    def head(self, replica: State, h: Tensor, *, train: bool) -> Tensor:
+        """Return outputs ``[1, B, classes]`` for the last block's."""
+        if self.pre:
+            h = self._activated(replica, "head.norm", h, train)
+        return self.classifier.forward(replica, h.mean((2, 3)), None)
 
     def _projects(self, block: Block) -> bool:
         kind = self.spec.shortcut.kind

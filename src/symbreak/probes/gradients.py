@@ -128,8 +128,9 @@ def signals(network: Network, data: Data, *, loss: str = "cross_entropy", batch:
 def _moments(sums: Sequence[Sequence[Tensor]], count: int, dtype: torch.dtype) -> Moments:
     """Moments of every part's sums of gradients and of their squares."""
     total, squares = (state[0] if len(state) == 1 else torch.cat(state) for state in zip(*sums, strict=True))
-    variance = squares.addcmul_(total, total, value=-1 / count).div_(count - 1).clamp_min_(0)
-    return Moments(total.div_(count).to(dtype), variance.to(dtype))
+    mean = total.mul_(1 / count)
+    variance = squares.mul_(1 / (count - 1)).addcmul_(mean, mean, value=-count / (count - 1)).clamp_min_(0)
+    return Moments(mean.to(dtype), variance.to(dtype))
 
 
 def _signals(part: Network, data: Data, loss: str, batch: int, count: int) -> dict[str, Signal]:
@@ -167,7 +168,7 @@ def _summed(part: Network, data: Data, loss: str, batch: int, takes: Sequence[Ta
         for name, items in chunk.items():
             for state, take in zip(found, takes, strict=True):
                 state[name] = take(items, state.get(name))
-    for name, total in [item for state in found for item in state.items()]:
+    for name, total in found[-1].items():  # of squares or lengths, which are not finite if a gradient is not
         if not bool(torch.isfinite(total.sum())):
             raise SymbreakError(
                 f"the gradient of '{name}' or its square is NaN or infinite; probe weights before they diverged"

@@ -176,8 +176,6 @@ def _each(gradient: Callable[..., State], parameters: State, x: Tensor, y: Tenso
     """Gradients of each item, ``[n, ...]``: at once, or one by one."""
     try:
         return vmap(gradient, in_dims=(None, 0, 0))(parameters, x, y)
-    except (
-        RuntimeError
-    ):  # vmap knows neither every operation nor channels-last memory; what grad refuses is raised here
+    except RuntimeError:  # vmap does not know every operation; what grad refuses is raised here
         one_by_one = [gradient(parameters, *item) for item in zip(x, y, strict=True)]
         return {name: torch.stack([found[name] for found in one_by_one]) for name in parameters}

@@ -51,5 +51,8 @@ def fold(x: Tensor, *, bias: bool) -> Folded:
     live, dead = (~constant).nonzero().squeeze(1), constant.nonzero().squeeze(1)
     constants = x[0, dead]
     length = float((constants.double().square().sum() + bias).sqrt())
-    ones = [x.new_full((len(x), 1), length)] if length > 0 else []
-    return Folded(torch.cat([x.index_select(1, live), *ones], 1), live, dead, constants, length, x.shape[1])
+    if length == 0:
+        return Folded(x.index_select(1, live), live, dead, constants, length, x.shape[1])
+    folded = x.index_select(1, torch.cat([live, live.new_zeros(1)]))  # its last column any one: joining one is a copy
+    folded[:, -1] = length
+    return Folded(folded, live, dead, constants, length, x.shape[1])

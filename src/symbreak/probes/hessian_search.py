@@ -21,7 +21,7 @@ EXACT_MOST = 30_000  # up to which 'exact' does: 7.2 GB a matrix, of which there
 SEEN = 1e-8  # square of the length of a direction among the classes' gradients, relative to the longest, to be taken
 KNOWN = 20  # eigenvalues found before a quadrature, at least: at 10 probes its error is then a third of that without
 KNOWN_MOST = 1_000_000  # parameters up to which; more are left to 'k', as the vectors would not fit into memory
-GUARD = (2, 8)  # vectors of a block beyond the eigenvalues asked for, at least and at most
+GUARD = (2, 8)  # vectors of a block beyond the eigenvalues asked for and half as many more, and beyond them at most
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class Options:
     def block(self) -> int:
         """The number of vectors that are multiplied at once."""
         wanted = max(self.top, self.bottom)
-        return wanted + min(max(wanted // 2 + 1, GUARD[0]), GUARD[1])
+        return wanted + min(wanted // 2 + GUARD[0], GUARD[1])
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Correlators of fields sampled at a few points: sums over blocks of samples, and their jackknife errors.
 
-G_2k = F_k^T F_k / M, with F_k ``[M, E_k]`` the products of the field over the multisets of k points: every element of
-order 2k is a product of two of order k, so that the 6-point function of 6 points is one product of 56 columns. Float64.
+An element of order n is a product of one of order n - k and one of order k = ceil(n_max / 2), and so an element of
+``F_l F_k^T``, with F_k ``[E_k, M]`` the products of the field over the multisets of k points. Of n = 2 k points in
+order, either the first k are below the middle of all points or the last k are not: of F_l only these rows are needed,
+20 of 56 for the 6-point function of 6 points. Float64.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from math import comb
 from typing import Self
 
 import numpy as np
@@ -17,7 +20,7 @@ from symbreak.errors import SymbreakError
 from symbreak.theory.wick import Index, multisets, places
 
 Array = NDArray[np.float64]
-CHUNK = 2**17  # numbers of F_k held at once: 1 MB
+CHUNK = 2**16  # numbers of F_k held at once: 0.5 MB
 LEAST_BLOCKS = 8  # a standard error from fewer is not one
 
 
@@ -79,16 +82,21 @@ def product_sums(field: Array, orders: Sequence[int], weights: Array | None = No
         orders: Orders of the products, at least 1.
         weights: One weight a sample, ``[M]``; default 1.
     """
-    points = field.shape[1]
-    largest = (max(orders) + 1) // 2
-    size = max(1, CHUNK // len(multisets(points, largest)))
-    totals = {order: np.zeros(len(multisets(points, order))) for order in orders}
+    factors = _factors(field.shape[1], tuple(orders))
+    size = max(1, min(len(field), CHUNK // factors.wide))
+    held = np.empty((factors.ends[-1], size)), np.empty((len(factors.rows), size))
+    products, sums = np.zeros((len(factors.rows), factors.wide)), np.zeros(factors.ends[-2])
     for start in range(0, len(field), size):
         chunk = slice(start, start + size)
-        powers = _powers(np.ascontiguousarray(field[chunk].T, dtype=np.float64), largest)
-        for order in orders:
-            totals[order] += _of_order(powers, None if weights is None else weights[chunk], order)
-    return totals
+        powers, left = (buffer[:, : len(field[chunk])] for buffer in held)
+        _fill(powers, field[chunk].T, factors.ends)
+        weight = np.ones(powers.shape[1]) if weights is None else weights[chunk]
+        np.take(powers, factors.rows, axis=0, out=left, mode="clip")  # what "raise" takes goes through a copy
+        if weights is not None:
+            left *= weight
+        products += left @ powers[factors.ends[-2] :].T
+        sums += powers[: factors.ends[-2]] @ weight
+    return factors.of_orders(products, sums)
 
 
 def field_sums(fields: Array, orders: Sequence[int], weights: Array | None = None) -> dict[int, Array]:
@@ -131,35 +139,64 @@ def jackknife(found: BlockSums, statistic: Callable[[dict[int, Array]], Array]) 
     return Estimate(value, np.sqrt(total / len(h)), value - centre, share)
 
 
-def _powers(field: Array, largest: int) -> list[Array]:
-    """Products over the multisets of k points, ``[E_k, M]``, for k = 0 .. largest; ``field`` is ``[P, M]``."""
-    points, samples = field.shape
-    found = [np.ones((1, samples)), field]
-    for order in range(2, largest + 1):
-        made = np.empty((len(multisets(points, order)), samples))
-        for row, (before, last) in zip(made, _parents(points, order), strict=True):
-            np.multiply(found[-1][before], field[last], out=row)
-        found.append(made)
-    return found
+@dataclass(frozen=True)
+class _Factors:
+    """Where the elements of all orders are in products of powers of the field; ``F`` is F_0, F_1 ... F_k, stacked.
 
+    Attributes:
+        points: Number of points P.
+        ends: Where F_0, F_1 ... end in F.
+        rows: Rows of F that are multiplied by F_k, each of ``ends[-1] - ends[-2]`` rows.
+        places: Order n -> for n >= k each element's place among the rows and in F_k, for n < k none.
+    """
 
-def _of_order(powers: list[Array], weights: Array | None, order: int) -> Array:
-    left, right = powers[order // 2], powers[order - order // 2]
-    gram = (left if weights is None else left * weights) @ right.T  # of an array with itself: half the work in BLAS
-    found: Array = gram[_halves(len(powers[1]), order)]
-    return found
+    points: int
+    ends: tuple[int, ...]
+    rows: Index
+    places: dict[int, tuple[Index, Index] | None]
+
+    @property
+    def wide(self) -> int:
+        """The number of rows of F_k."""
+        return self.ends[-1] - self.ends[-2]
+
+    def of_orders(self, products: Array, sums: Array) -> dict[int, Array]:
+        """Return order -> ``[E]`` of the products with F_k and of the sums of the rows before it."""
+        found: dict[int, Array] = {}
+        for order, place in self.places.items():
+            found[order] = sums[self.ends[order - 1] : self.ends[order]] if place is None else products[place]
+        return found
 
 
 @cache
-def _parents(points: int, order: int) -> list[tuple[int, int]]:
-    """Each multiset as (place of the multiset without its last point, last point)."""
-    tuples = multisets(points, order)
-    return list(zip(places(points, tuples[:, :-1]).tolist(), tuples[:, -1].tolist(), strict=True))
+def _factors(points: int, orders: tuple[int, ...]) -> _Factors:
+    largest = (max(orders) + 1) // 2
+    ends = tuple(accumulate(comb(points + order - 1, order) for order in range(largest + 1)))
+    pairs = {order: _halves(points, order, largest) for order in orders if order >= largest}
+    starts = {order: (0, *ends)[order - largest] for order in pairs}
+    rows = np.unique(np.concatenate([starts[order] + left for order, (left, _) in pairs.items()]))
+    found = {order: (np.searchsorted(rows, starts[order] + left), right) for order, (left, right) in pairs.items()}
+    return _Factors(points, ends, rows, {order: found.get(order) for order in orders})
 
 
-@cache
-def _halves(points: int, order: int) -> tuple[Index, Index]:
-    """Each multiset as places of its first ``order // 2`` points and of the others."""
-    tuples, left = multisets(points, order), order // 2
-    first = places(points, tuples[:, :left]) if left else np.zeros(len(tuples), dtype=np.int64)
-    return first, places(points, tuples[:, left:])
+def _halves(points: int, order: int, largest: int) -> tuple[Index, Index]:
+    """Each multiset as places of ``order - largest`` of its points and of the ``largest`` others."""
+    tuples, cut = multisets(points, order), order - largest
+    first, last = tuples[:, :cut], tuples[:, cut:]
+    if cut == largest:  # either the first half is below the middle or the last is not: few rows serve all
+        swapped = first[:, -1:] >= points // 2
+        first, last = np.where(swapped, last, first), np.where(swapped, first, last)
+    none = np.zeros(len(tuples), dtype=np.int64)
+    return places(points, first) if cut else none, places(points, last)
+
+
+def _fill(powers: Array, field: Array, ends: tuple[int, ...]) -> None:
+    """Fill F with the products over the multisets of the field ``[P, M]``, F_0 first."""
+    points = len(field)
+    powers[0], powers[1 : ends[1]] = 1, field
+    for order in range(2, len(ends)):
+        before, at = powers[: ends[order - 1]], ends[order - 1]
+        for first in range(points):  # the multisets that start with it are this point with the last ones of one less
+            count = comb(points - first + order - 2, order - 1)
+            np.multiply(before[len(before) - count :], powers[1 + first], out=powers[at : at + count])
+            at += count

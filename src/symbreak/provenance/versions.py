@@ -4,7 +4,7 @@ import platform
 from functools import cache
 from importlib.metadata import version
 
-LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "safetensors", "matplotlib", "statsmodels")
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "safetensors", "matplotlib", "statsmodels", "numba")
 
 
 @cache

@@ -12,6 +12,7 @@ from symbreak.models.backward import Pass
 from symbreak.models.gradients import Gradient, Whole
 from symbreak.models.model import Model, Noise, State
 from symbreak.models.stack import Stack
+from symbreak.training import fused
 from symbreak.training.losses import GRADIENTS, LOSSES
 
 
@@ -46,7 +47,7 @@ class Analytic:
     """
 
     def __init__(self, stack: Stack, spec: TrainingSpec) -> None:
-        self._stack, self._gradient = stack, GRADIENTS[spec.loss]
+        self._stack, self._loss = stack, spec.loss
         self._narrow = spec.autocast == "bfloat16"
         self._rounded: State = {}
 
@@ -55,8 +56,11 @@ class Analytic:
         if self._narrow and not self._rounded:
             large = [name for name, _ in self._stack.names if state[name][0].numel() >= WORTH_ROUNDING]
             self._rounded = {name: state[name].bfloat16() for name in large}
-        way = Pass(self._stack, state, state | self._rounded if self._narrow else state)
-        losses, delta = self._gradient(way.forward(x), labels)
+        weights = state | self._rounded if self._narrow else state
+        if fused.applies(self._stack, state):
+            return fused.differentiate(self._stack, state, weights, self._loss, x, labels)
+        way = Pass(self._stack, state, weights)
+        losses, delta = GRADIENTS[self._loss](way.forward(x), labels)
         return losses.mean(1), way.backward(delta)
 
     def changed(self, state: State) -> None:

@@ -81,7 +81,7 @@ class Ensemble:
         """
         self.steps += 1
         stopped, noise = self._stopped, StepNoise(self._seeds, self.steps, self.device)
-        before = self.copy() if observers else {}
+        before = self.copy() if any(observer.needs_before for observer in observers) else {}
         buffers = {name: value.clone() for name, value in self._buffers.items()}  # the forward pass changes them
         losses, gradients = self._differentiate(self.state, x, labels, noise)
         if self._update and self._tame(losses, gradients, rate):
@@ -101,7 +101,8 @@ class Ensemble:
         tensors = [factor for gradient in gradients.values() for factor in gradient.factors()]
         norms = torch._foreach_norm([*tensors, *self._buffers.values(), losses])
         # a gradient has at most two factors, so that its norm is at most the square of the sum of all norms
-        bound = float(torch.stack(norms).sum().double().square()) * max(rate, 1.0)
+        size = sum(torch.stack(norms).tolist())
+        bound = size * size * max(rate, 1.0)
         self._tame_so_far = bound < TAME  # what an optimiser remembers of a wild step may overflow in a tame one
         return self._tame_so_far
 

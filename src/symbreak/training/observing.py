@@ -14,13 +14,18 @@ from symbreak.models.model import Model, State
 class Observer(Protocol):
     """Records quantities of each replica at every update; see ``docs/developing.md``."""
 
+    @property
+    def needs_before(self) -> bool:
+        """Whether the next ``step`` has to be given the state before it, a copy of everything."""
+
     def start(self, state: State) -> None:
         """See the state at initialisation."""
 
     def step(self, before: State, gradients: Mapping[str, Tensor], after: State) -> None:
-        """See the states before and after an update, and the gradients of the mean batch loss at ``before``.
+        """See the states before (empty if no observer needs it) and after an update.
 
-        ``gradients``: parameter -> ``[R, ...]``, in the dtype of the training, without weight decay; none for buffers.
+        ``gradients`` are those of the mean batch loss at ``before``: parameter -> ``[R, ...]``, in the
+        dtype of the training, without weight decay; none for buffers.
         """
 
     def tensors(self) -> dict[str, Tensor]:

@@ -23,7 +23,8 @@ from torch import Tensor
 from symbreak.config.models import MlpSpec
 from symbreak.config.specs import TrainingSpec
 from symbreak.errors import SymbreakError
-from symbreak.training.observers.rows import Rows, gathered, scatter
+from symbreak.training.observers.charge_sums import ChargeSums, charges_and_increments
+from symbreak.training.observers.rows import Rows
 
 State = dict[str, Tensor]
 
@@ -72,7 +73,7 @@ class ChargeSet:
 class Charges:
     """Records charges and increments; nothing is copied to the host before ``tensors``.
 
-    An update costs a few passes over the parameters; sets are put together only at the end.
+    An update costs about a pass over the parameters; sets are put together only at the end.
 
     Args:
         sets: What to record.
@@ -84,28 +85,34 @@ class Charges:
         self._sets = sets
         self._depth = depth
         self._units = units
-        self._records = {"charges": Rows(), "increments": Rows()}
+        self._sums: ChargeSums | None = None
+        self._record = Rows()
+
+    @property
+    def needs_before(self) -> bool:
+        """Whether the next ``step`` looks at ``before``: only the first after ``restore``, as a copy is kept."""
+        return self._sums is None
 
     def start(self, state: State) -> None:
         """Record the charges before the first update."""
-        self._records = {"charges": Rows(), "increments": Rows()}
-        self._records["charges"].append(_sums(state, self._depth))
+        self._record = Rows()
+        self._sums = ChargeSums(state, self._depth)
+        self._record.append(self._sums.update(state))
 
     def step(self, before: State, gradients: Mapping[str, Tensor], after: State) -> None:
         """Record increments and charges of one update.
 
         Args:
-            before: Name -> ``[R, ...]`` parameters before the update.
+            before: Name -> ``[R, ...]`` parameters before the update; may be empty unless ``needs_before``.
             gradients: Not needed: the laws are about the increments.
             after: The parameters after the update.
         """
-        moved = {name: after[name].double() - before[name].double() for name in after if name.startswith("layers.")}
-        self._records["increments"].append(_sums(moved, self._depth))
-        self._records["charges"].append(_sums(after, self._depth))
+        self._sums = self._sums or ChargeSums(before, self._depth)
+        self._record.append(self._sums.update(after))
 
     def tensors(self) -> State:
         """Return ``<symmetry>/<set>/<R|S>`` ``[T + 1, R, U]`` and ``<symmetry>/<set>/D`` ``[T, R, U]``, float64."""
-        charges, increments = (self._records[key].stacked() for key in ("charges", "increments"))
+        charges, increments = charges_and_increments(self._record.stacked())
         found: State = {}
         for chosen in self._sets:
             if chosen.symmetry == "translation":
@@ -116,11 +123,12 @@ class Charges:
 
     def state(self) -> State:
         """Return everything recorded so far."""
-        return gathered(self._records)
+        return self._record.stacked()
 
     def restore(self, state: State) -> None:
         """Go on from a ``state`` instead of starting."""
-        scatter(self._records, state)
+        self._sums = None
+        self._record.restore(state)
 
     def _named(self, chosen: ChargeSet, quantity: str, sums: State) -> State:
         values = chosen.units(sums)
@@ -162,26 +170,3 @@ def charge_sets(network: MlpSpec, loss: str) -> tuple[ChargeSet, ...]:
         ChargeSet("translation", last, loss == "cross_entropy"),
         ChargeSet("translation", last - 1, False),
     )
-
-
-def _bias(state: State, layer: int, weight: Tensor) -> Tensor:
-    """The layer's bias ``[R, out]``; zero if it has none."""
-    bias = state.get(f"layers.{layer}.bias")
-    return weight.new_zeros(weight.shape[:2]) if bias is None else bias.double()
-
-
-def _sums(state: State, depth: int) -> State:
-    """Everything that charges are made of: sums over the parameters into and out of each unit, each ``[R, n]``."""
-    found: State = {}
-    for layer in range(depth):
-        weight = state[f"layers.{layer}.weight"].double()
-        bias = _bias(state, layer, weight)
-        squares = weight.square()
-        found[f"incoming.{layer}"] = squares.sum(2) + bias.square()
-        if layer > 0:
-            found[f"outgoing.{layer - 1}"] = squares.sum(1)
-        # Only the last two layers carry a translation charge or its control; the first one is the dearest to sum.
-        if layer >= depth - 2:
-            found[f"shift.{layer}"] = weight.sum(1)
-            found[f"bias.{layer}"] = bias.sum(1, keepdim=True)
-    return found

@@ -30,6 +30,8 @@ class Norms:
         buffers: Names in a state that are no parameters.
     """
 
+    needs_before = True
+
     def __init__(self, chosen: tuple[str, ...] | None, buffers: frozenset[str]) -> None:
         self._chosen = chosen
         self._buffers = buffers
