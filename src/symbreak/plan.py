@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from symbreak.config.load import Configuration, configure, evidence_module, load
+from symbreak.config.probes import probe_modules
 from symbreak.config.specs import ArmSpec
 from symbreak.files import canonical
 from symbreak.provenance.closure import fingerprint
@@ -94,7 +95,7 @@ class Plan:
             f"results/{self.scale}/probes/{experiment}/{arm}/{probe}.parquet",
             spec.model_copy(update={"probes": {probe: spec.probes[probe]}}).model_dump(mode="json"),
             PROBE,
-            (f"symbreak.probes.{probe}",),
+            probe_modules(spec, probe),
             tuple(inputs),
         )
 

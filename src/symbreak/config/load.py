@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from symbreak.config.probes import problems
 from symbreak.config.registry import Registry
 from symbreak.config.specs import ArmSpec, Name, Scale
 from symbreak.config.strict import Strict, nearest
@@ -27,7 +28,8 @@ class DataConfig(Strict):
 
 
 class Experiment(Strict):
-    """A named set of runs as it is written in params.yaml; ``arms`` override ``base`` key by key."""
+    """A named set of runs as it is written in params.yaml; ``arms`` override ``base`` key by key, and may have
+    ``seeds`` of their own."""
 
     about: str
     seeds: tuple[int, ...]
@@ -123,11 +125,11 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _arms(name: str, experiment: Experiment) -> dict[str, ArmSpec]:
-    common = {"experiment": name, "seeds": experiment.seeds, "threads": experiment.threads}
+    common = {"seeds": experiment.seeds, "threads": experiment.threads}
     return {
         arm: _validate(
             ArmSpec,
-            merge(experiment.base, override) | common | {"arm": arm},
+            common | merge(experiment.base, override) | {"experiment": name, "arm": arm},
             "params.yaml",
             f"experiments.{name}.arms.{arm}",
         )
@@ -141,24 +143,10 @@ def _check_probes(arms: dict[str, dict[str, ArmSpec]]) -> None:
         for experiment, specs in arms.items()
         for arm, spec in specs.items()
         for probe, options in spec.probes.items()
-        for problem in _probe_problems(probe, options)
+        for problem in problems(spec, probe, options)
     ]
     if mistakes:
         _refuse(mistakes)
-
-
-def _probe_problems(probe: str, options: dict[str, Any]) -> Iterator[str]:
-    known = modules("probes")
-    if probe not in known:
-        yield f"{probe}: no such probe{nearest(probe, known)}"
-        return
-    required, optional = probe_options(probe)
-    for key in options:
-        if key not in required + optional:
-            yield f"{probe}.{key}: the probe has no such option{nearest(key, required + optional)}"
-    for key in required:
-        if key not in options:
-            yield f"{probe}: option '{key}' is missing"
 
 
 def _check_claims(registry: Registry, arms: dict[str, dict[str, ArmSpec]]) -> None:
@@ -181,8 +169,8 @@ def _claim_problems(registry: Registry, name: str, arms: dict[str, dict[str, Arm
             if probe not in spec.probes:
                 known = nearest(probe, list(spec.probes))
                 yield f"probes: '{probe}' is not taken by arm '{arm}' of '{claim.experiment}'{known}"
-    if claim.figure not in modules("figures"):
-        yield f"figure: no figure '{claim.figure}' in src/symbreak/figures{nearest(claim.figure, modules('figures'))}"
+    if claim.figure not in figures():
+        yield f"figure: no figure '{claim.figure}' in src/symbreak/figures{nearest(claim.figure, figures())}"
     yield from _evidence_problems(
         name, claim.paper, {p: (q.evidence, q.control.evidence) for p, q in claim.parts.items()}
     )
@@ -207,18 +195,9 @@ def evidence_module(paper: str, claim: str) -> str:
 
 
 @cache
-def modules(folder: str) -> list[str]:
-    """Return the names of what is pluggable in ``probes`` or ``figures``: modules with the agreed function."""
-    wanted = {"probes": "probe", "figures": "draw"}[folder]
-    return [p.stem for p in sorted((PACKAGE / folder).glob("*.py")) if any(f.name == wanted for f in _functions(p))]
-
-
-@cache
-def probe_options(probe: str) -> tuple[list[str], list[str]]:
-    """Return the required and the optional keyword-only options of a probe, read off its source."""
-    function = next(f for f in _functions(PACKAGE / "probes" / f"{probe}.py") if f.name == "probe")
-    pairs = list(zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True))
-    return [a.arg for a, default in pairs if default is None], [a.arg for a, default in pairs if default is not None]
+def figures() -> list[str]:
+    """Return the names of the figures: modules with a function ``draw``."""
+    return [p.stem for p in sorted((PACKAGE / "figures").glob("*.py")) if any(f.name == "draw" for f in _functions(p))]
 
 
 def _functions(path: Path) -> list[ast.FunctionDef]:

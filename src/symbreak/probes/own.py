@@ -68,7 +68,7 @@ def measure(
     if loss not in LOSSES:
         raise SymbreakError(f"there is no loss '{loss}'{nearest(loss, list(LOSSES))}")
     network = of_module(module, weights)
-    _fits(network, data)
+    fits(network, data)
     return run(network, data, seed=seed, loss=loss, **chosen)
 
 
@@ -127,8 +127,13 @@ def _meanings(value: Any) -> list[Any]:
     return [*nothing, value, [part.strip() for part in value.split(",") if part.strip()]]
 
 
-def _fits(network: Network, data: Data) -> None:
-    """Try the model on two examples, so that what does not fit is said in a sentence."""
+def fits(network: Network, data: Data) -> None:
+    """Try the model on two examples, so that what does not fit is said in a sentence.
+
+    Raises:
+        SymbreakError: If inputs and outputs, labels and classes, or numbers of examples do not go together, or numbers
+            are not finite.
+    """
     if len(data.x) != len(data.y) or len(data.x) == 0:
         raise SymbreakError(f"there are {len(data.x)} inputs and {len(data.y)} labels; give one label an input")
     if data.x.is_floating_point() and not bool(torch.isfinite(data.x).all()):

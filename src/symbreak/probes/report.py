@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+AXIS = {"unit": "unit_index"}  # columns of axes whose name another column of the table has
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Report:
         }
 
     def table(self, names: Mapping[str, Sequence[int] | Sequence[str]] | None = None) -> pd.DataFrame:
-        """Return one row a number: ``quantity``, ``unit``, a column an axis (null where a result lacks it),
-        ``value``, ``error``.
+        """Return one row a number: ``quantity``, ``unit``, a column an axis (null where a result lacks it; the axis
+        ``unit`` is ``unit_index``), ``value``, ``error``.
 
         Args:
             names: Axis -> what its positions are called, for instance ``{"replica": seeds}``; default: 0, 1, ...
@@ -79,7 +80,7 @@ def _rows(name: str, found: Value, names: Mapping[str, Sequence[int] | Sequence[
     places = np.indices(found.value.shape).reshape(found.value.ndim, found.value.size)
     columns: dict[str, Any] = {"quantity": name, "unit": found.unit}
     for axis, place in zip(found.axes, places, strict=True):
-        columns[axis] = np.asarray(names[axis])[place] if axis in names else place
+        columns[AXIS.get(axis, axis)] = np.asarray(names[axis])[place] if axis in names else place
     columns["value"] = found.value.ravel()
     columns["error"] = np.zeros(found.value.size) if found.error is None else found.error.ravel()
     return pd.DataFrame(columns, index=range(found.value.size))

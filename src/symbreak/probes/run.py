@@ -1,9 +1,11 @@
-"""The probe job: ``python -m symbreak.probes.run --probe P --params JSON --code FP [--run R] [--data D] --out T``."""
+"""The probe job: ``python -m symbreak.probes.run --probe P --params JSON --code FP [--run R] [--data D] --out T``.
+
+``--probe``, ``--code`` and ``--out`` repeat together: several probes of one arm in one process.
+"""
 
 import argparse
 import importlib
 import importlib.util
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from symbreak.config.probes import probe_modules
 from symbreak.config.specs import ArmSpec
 from symbreak.errors import SymbreakError
 from symbreak.files import atomic
@@ -19,39 +22,61 @@ from symbreak.provenance.job import job
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one probe of one arm and write its table with manifest and run file."""
+    """Run probes of one arm, one after the other in this process, and write each one's table, manifest and run file."""
     args = _arguments(argv)
     spec = ArmSpec.model_validate_json(args.params)
-    options = _options(spec, args.probe)
-    inputs = _inputs(args.run, args.data)
+    source = Source(spec, args.run, args.data)
+    jobs = _jobs(args.probe, args.code, args.out)
+    options = {probe: _options(spec, probe) for probe in args.probe}
+    for probe, code, out in jobs:
+        _run(probe, options[probe], source, code, out, _inputs(args.run, args.data))
+
+
+def _run(probe: str, options: dict[str, object], source: Source, code: str, out: Path, inputs: dict[str, Path]) -> None:
+    spec = source.spec
     with job(
-        artifact=args.out,
+        artifact=out,
         kind="probe",
         entry="symbreak.probes.run",
-        modules=(f"symbreak.probes.{args.probe}",),
-        planned=args.code,
-        params=json.loads(args.params),
+        modules=probe_modules(spec, probe),
+        planned=code,
+        params=spec.model_copy(update={"probes": {probe: options}}).model_dump(mode="json"),
         inputs=inputs,
         threads=spec.threads,
     ) as record:
-        table = find(args.probe)(Source(spec, args.run, args.data), **options)
-        write_table(args.out, table)
-        record.note(probe=args.probe, rows=len(table))
+        table = find(probe)(source, **options)
+        write_table(out, table)
+        record.note(probe=probe, rows=len(table))
+        if "warnings" in table.attrs:
+            record.note(warnings=table.attrs["warnings"])
+
+
+def _jobs(probes: list[str], codes: list[str], outs: list[Path]) -> list[tuple[str, str, Path]]:
+    if not len(probes) == len(codes) == len(outs):
+        raise SymbreakError(
+            f"every probe needs its own --code and --out, found {len(probes)} --probe, {len(codes)} --code and "
+            f"{len(outs)} --out; repeat all three in the same order"
+        )
+    return list(zip(probes, codes, outs, strict=True))
 
 
 def find(name: str) -> Callable[..., pd.DataFrame]:
-    """Return ``probe`` of ``symbreak.probes.<name>``, imported only now.
+    """Return ``probe`` of ``symbreak.probes.<name>``, or what makes a table of its ``measure``; imported only now.
 
     Raises:
-        SymbreakError: There is no such module.
+        SymbreakError: There is no such module, or it has neither function.
     """
     module = f"symbreak.probes.{name}"
     if importlib.util.find_spec(module) is None:
         raise SymbreakError(
             f"no probe '{name}': expected the module src/symbreak/probes/{name}.py with a function 'probe'"
         )
-    found: Callable[..., pd.DataFrame] = importlib.import_module(module).probe
-    return found
+    own: Callable[..., pd.DataFrame] | None = getattr(importlib.import_module(module), "probe", None)
+    if own is not None:
+        return own
+    # By name: a probe that makes its own table has nothing of this in its fingerprint.
+    of_networks: Callable[..., pd.DataFrame] = importlib.import_module("symbreak.probes.piped").of(name)
+    return of_networks
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -88,12 +113,12 @@ def _inputs(run: Path | None, data: Path | None) -> dict[str, Path]:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m symbreak.probes.run", description=main.__doc__)
-    parser.add_argument("--probe", required=True, help="module name under symbreak.probes")
+    parser.add_argument("--probe", required=True, action="append", help="module name under symbreak.probes; repeats")
     parser.add_argument("--params", required=True, help="the arm, JSON of an ArmSpec")
-    parser.add_argument("--code", required=True, help="code fingerprint planned for this job")
+    parser.add_argument("--code", required=True, action="append", help="code fingerprint planned for the probe")
     parser.add_argument("--run", type=Path, help="A.safetensors of the arm's run")
     parser.add_argument("--data", type=Path, help="the prepared set, data/SET.npz")
-    parser.add_argument("--out", type=Path, required=True, help="the table to write, P.parquet")
+    parser.add_argument("--out", type=Path, required=True, action="append", help="the table to write, P.parquet")
     return parser.parse_args(argv)
 
 
