@@ -63,7 +63,7 @@ def test_the_entry_that_the_mistakes_start_from_is_valid() -> None:
         (f"{FIT}.interval", None, "needed in regime 'statistical'"),
         (f"{FIT}.power", None, "needed in regime 'statistical'"),
         (f"{FIT}.regime", "exact", "needed in regime 'statistical' and only there"),
-        (f"{FIT}.interval", "normal", "'t', 'wilson', 'clopper_pearson' or 'bca'"),
+        (f"{FIT}.interval", "normal", "'t', 'welch', 'wilson', 'clopper_pearson' or 'bca'"),
         (f"{FIT}.control.rule", None, "of kind 'absent' needs 'rule'"),
         (f"{FIT}.control.kind", "must_fail", "of kind 'must_fail' has none"),
         (f"{FIT}.target", "C2", "the targets of 'parts'"),

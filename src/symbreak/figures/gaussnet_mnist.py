@@ -35,16 +35,18 @@ def _is_control(loss: str, width: int) -> bool:
 
 
 def _by_width(ax: Axes, tables: Tables) -> None:
-    """One marker a seed; the control is the width at which 97 % must not be reached."""
+    """Two markers a seed, last and best epoch; the control is the width at which 97 % must not be reached."""
     for shift, (loss, (name, marker)) in zip((0.96, 1.04), LOSSES.items(), strict=True):
         for width in WIDTHS:
             table = tables(f"{loss}_{width}", "accuracy")
-            percent = 100 * table["test_correct"] / table["test_count"]
+            last, best = (100 * table[f"{when}test_correct"] / table["test_count"] for when in ("", "best_"))
             colour = style.COLOURS["control" if _is_control(loss, width) else "measured"]
             label = "control: width 10, cross-entropy" if _is_control(loss, width) else name if width == 100 else None
-            ax.plot([width * shift] * len(percent), percent, marker, color=colour, alpha=0.6, label=label)
+            at = [width * shift] * len(last)
+            ax.plot(at, last, marker, color=colour, alpha=0.6, label=label)
+            ax.plot(at, best, marker, color=colour, alpha=0.6, mfc="none", markersize=7)
     epochs = tables("cross_entropy_100", "accuracy")["epochs"].max()
-    ax.set(title=f"After {epochs} epochs, a marker a seed", xscale="log")
+    ax.set(title=f"After {epochs} epochs, a marker a seed (hollow: best epoch)", xscale="log")
     ax.set(xlabel="width N (hidden neurons)", ylabel="accuracy on test images (%)")
     ax.set_xticks(WIDTHS, [str(width) for width in WIDTHS])
     ax.minorticks_off()
