@@ -1,4 +1,4 @@
-"""The command line: ``symbreak status``, ``cost``, ``explain CLAIM``, ``record``; ``probe NAME`` for any network."""
+"""The command line: what is known about claims, what it hangs on and costs, pins and audits; probes of any network."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,10 @@ from rich.console import Console
 from symbreak import cost as costing
 from symbreak import explain as explanation
 from symbreak import status as report
+from symbreak.cli_adopt import adopt
+from symbreak.cli_audit import audit
 from symbreak.cli_probe import probe
+from symbreak.cli_sensitivity import sensitivity
 from symbreak.cli_sentences import sentences
 from symbreak.errors import SymbreakError
 from symbreak.plan import Plan
@@ -43,7 +46,10 @@ PaperOption = Annotated[str | None, typer.Option(help="A paper's key in claims.y
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 
 
+app.command()(adopt)
 app.command()(probe)
+app.command()(audit)
+app.command()(sensitivity)
 
 
 @app.callback()

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from ruamel.yaml import YAML
 
 from symbreak.config.load import configure, load, merge, read_params, read_yaml
 from symbreak.config.schema import schemas
 from symbreak.errors import SymbreakError
 from symbreak.files import sha256
 from symbreak.plan import Plan
+from symbreak.provenance import dvcfile
 from symbreak.provenance.dvcfile import files
 from symbreak.readme import rewritten
 from symbreak.status import Row, markdown
@@ -167,3 +169,9 @@ def test_a_bar_in_a_statement_does_not_end_its_cell() -> None:
     line = markdown([Row("a-b", "ssb")], {"a-b": "K(|x|) = 1"}).splitlines()[-1]
     assert r"K(\|x\|) = 1" in line
     assert line.replace(r"\|", "").count("|") == 7
+
+
+def test_a_fingerprint_that_looks_like_a_number_stays_text_for_dvc() -> None:
+    text = dvcfile._yaml({"code": "12345678e9012345", "other": "b799844a9ba8abcd"})
+    assert text == 'code: "12345678e9012345"\nother: b799844a9ba8abcd\n'
+    assert YAML(typ="safe").load(text) == yaml.safe_load(text)

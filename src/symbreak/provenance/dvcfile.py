@@ -5,6 +5,7 @@ number of slots; an experiment on one image set names it in every data slot. ``c
 fingerprints, so that DVC sees a changed probe and does not see a changed comment.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,20 @@ def _with_code(stage: Stage, family: str) -> Stage:
     return stage
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what DVC would read as a number: ``12e3`` is one in YAML 1.2 and none in PyYAML's 1.1."""
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if re.fullmatch(r"[0-9]+e[0-9]+", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, width=160)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=160)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from symbreak.errors import SymbreakError
-from symbreak.files import sha256, write_json
+from symbreak.files import write_json
 from symbreak.plan import Plan, Step
 from symbreak.provenance.dvcfile import LOCK, files
-from symbreak.provenance.freshness import judge
-from symbreak.provenance.manifest import outputs, read_manifest, run_path
+from symbreak.provenance.faithful import hashes, problems
+from symbreak.provenance.manifest import read_manifest, run_path
 from symbreak.provenance.registration import Registration, registration
 from symbreak.provenance.tools import call
 
@@ -67,28 +67,26 @@ def _refuse_uncommitted(root: Path) -> None:
 
 def _refuse_unfaithful(plan: Plan, root: Path) -> None:
     """Snakemake may have been told that all is well; the manifests and the files themselves are asked too."""
-    problems = [problem for step in plan.steps() if (problem := _problem(step, root))]
-    if problems:
+    found = problems(plan, root)
+    if found:
         raise SymbreakError(
             "Nothing was recorded, since not everything is what its manifest and its sources say. Delete what is named "
-            "and run 'snakemake --cores 8 figures/all':\n  " + "\n  ".join(problems)
+            "and run 'snakemake --cores 8 figures/all':\n  " + "\n  ".join(problem.reason for problem in found)
         )
 
 
-def _problem(step: Step, root: Path) -> str:
-    judged = judge(step, root)
-    if judged.state != "fresh":
-        return judged.reason
-    recorded, found = read_manifest(root / step.path)["outputs"], _hashes(step, root)
-    differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
-    return f"{step.path}: not the content that its manifest has: {', '.join(differing)}" if differing else ""
-
-
 def _started(plan: Plan, claim: str, root: Path) -> str | None:
-    """When the first of a claim's runs or probes ended (ISO 8601), or null where no run file says so (after a pull)."""
+    """When the first of a claim's runs or probes ended (ISO 8601), or null where neither run file nor pin says so.
+
+    Run files are not in DVC: what was pulled has the date of the pin that it was pulled for.
+    """
     paths = [run_path(root / step.path) for step in (*_runs(plan, claim), *plan.tables(claim))]
     dates = [json.loads(path.read_text())["date"] for path in paths if path.is_file()]
-    return min(dates, key=datetime.fromisoformat) if dates else None
+    pin = _pin_path(plan, claim, root)
+    if len(dates) < len(paths) and pin.is_file():
+        dates.append(json.loads(pin.read_text())["first_job_ended"])
+    known = [date for date in dates if date is not None]
+    return min(known, key=datetime.fromisoformat) if known else None
 
 
 def _refuse_afterthoughts(plan: Plan, entries: dict[str, Registration], started: dict[str, str | None]) -> None:
@@ -116,29 +114,28 @@ def _refuse_drift(plan: Plan, root: Path) -> None:
 
 def _pin(plan: Plan, claim: str, entry: Registration, started: str | None, root: Path) -> Path:
     step, figure = plan.claim(claim), plan.figure(claim)
-    path = root / "results" / "pinned" / plan.scale / f"{claim}.json"
+    path = _pin_path(plan, claim, root)
     manifest = read_manifest(root / step.path)
     pinned = {
-        "claim_file": yaml.safe_load((root / step.path).read_text()),
+        "claim_file": json.loads((root / step.path).read_text()),
         "registered": {"commit": entry.commit, "date": entry.date, "sha256": entry.sha256},
         "first_job_ended": started,
         "manifest": {key: value for key, value in manifest.items() if key != "params"},
-        "tables": {table.path: _hashes(table, root) for table in plan.tables(claim)},
+        "tables": {table.path: hashes(table, root) for table in plan.tables(claim)},
         "runs": {run.path: _run(run, root) for run in _runs(plan, claim)},
-        "figure": _hashes(figure, root),
+        "figure": hashes(figure, root),
     }
     write_json(path, pinned)
     return path
 
 
+def _pin_path(plan: Plan, claim: str, root: Path) -> Path:
+    return root / "results" / "pinned" / plan.scale / f"{claim}.json"
+
+
 def _runs(plan: Plan, claim: str) -> list[Step]:
     experiment = plan.claims[claim].experiment
     return [plan.run(experiment, arm) for arm in plan.arms[experiment] if plan.has_run(experiment, arm)]
-
-
-def _hashes(step: Step, root: Path) -> dict[str, str]:
-    artifact = root / step.path
-    return {path.name: sha256(path) for path in outputs(artifact)}
 
 
 def _run(step: Step, root: Path) -> dict[str, Any]:

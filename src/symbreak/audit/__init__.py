@@ -1,0 +1,1 @@
+"""Whether what is pinned can be believed, and whether this machine computed the same."""

@@ -1,0 +1,209 @@
+"""What a forger of a recorded project can do: change a value, and let hashes, lock, table, pins and history follow."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from symbreak.audit.pin import read, sha256, text
+from symbreak.audit.rebuild import rebuild
+from symbreak.audit.yaml_text import parse
+from symbreak.config.load import load as configuration
+from symbreak.plan import Plan
+from symbreak.provenance import record as recording
+from symbreak.provenance.closure import SOURCE
+from symbreak.provenance.dvcfile import files
+from symbreak.readme import rewritten
+
+from .mutations import PIN, at, load, mutate, save
+from .project import LONG_AGO, commit, compute, git, write_yaml
+
+Change = Callable[[Path], None]
+LATER = "2035-01-01T00:00:00+00:00"
+"""After all runs of the fixture, which are of now."""
+
+
+def claim_of(pin: str) -> str:
+    return Path(pin).stem
+
+
+def value(*steps: str | int, to: Any, pin: str = PIN) -> Change:
+    """Set one value of a pin; nothing follows."""
+
+    def change(root: Path) -> None:
+        old = mutate(root, list(steps), to, pin)
+        assert old != to, f"{steps} was {to} before"
+
+    return change
+
+
+def scaled(*steps: str | int, by: float) -> Change:
+    """Multiply one number of a pin; nothing follows."""
+
+    def change(root: Path) -> None:
+        content = load(root)
+        at(content, list(steps[:-1]))[steps[-1]] *= by
+        save(root, content)
+
+    return change
+
+
+def edited(change: Callable[[Any], None], file: str = PIN) -> Change:
+    """Change a pin, the lock, claims.yaml, params.yaml or code.yaml as Python values; nothing follows."""
+
+    def apply(root: Path) -> None:
+        if file.endswith(".json"):
+            content = load(root, file)
+            change(content)
+            save(root, content, file)
+        else:
+            content = parse((root / file).read_text())
+            change(content)
+            write_yaml(root / file, content)
+
+    return apply
+
+
+def rebuilt(change: Change) -> Change:
+    """Let every derived number, verdict and sentence of the pin follow from its units."""
+
+    def apply(root: Path) -> None:
+        change(root)
+        registry, content, name = configuration(root).registry, load(root), claim_of(PIN)
+        entry = registry.claims[name]
+        found = rebuild(content["claim_file"], name, entry, registry.papers[entry.paper])
+        for key, part in found.pop("parts").items():
+            stored = content["claim_file"]["parts"][key]
+            stored["control"] |= part.pop("control")
+            stored |= part
+        content["claim_file"] |= found
+        save(root, content)
+
+    return apply
+
+
+def sealed(change: Change) -> Change:
+    """Let the manifest's hash of the claim file, DVC's lock and the README's table follow."""
+
+    def apply(root: Path) -> None:
+        change(root)
+        content, name = load(root), claim_of(PIN)
+        content["manifest"]["outputs"][f"{name}.json"] = sha256(text(content["claim_file"]).encode())
+        save(root, content)
+        pin, _ = read(root, root / PIN)
+        assert pin is not None
+        stem = f"results/desk/claims/{name}"
+        _lock(root, {f"{stem}.json": pin.claim_bytes, f"{stem}.manifest.json": pin.manifest_bytes})
+        readme = root / "README.md"
+        readme.write_text(rewritten(readme.read_text(), configuration(root).registry, root))
+
+    return apply
+
+
+def _lock(root: Path, contents: dict[str, bytes]) -> None:
+    lock = parse((root / "dvc.lock").read_text())
+    for stage in lock["stages"].values():
+        for entry in (*stage["deps"], *stage["outs"]):
+            if (content := contents.get(entry["path"])) is not None:
+                entry |= {"md5": hashlib.md5(content).hexdigest(), "size": len(content)}
+    write_yaml(root / "dvc.lock", lock)
+
+
+def generated(change: Change) -> Change:
+    """Let dvc.yaml and code.yaml follow."""
+
+    def apply(root: Path) -> None:
+        change(root)
+        for name, content in files(Plan.load(root)).items():
+            (root / name).write_text(content)
+
+    return apply
+
+
+def recorded_again(change: Change, history: bool = True) -> Change:
+    """Commit a change of claims.yaml, judge and record again with the refusals of ``record`` switched off.
+
+    Without ``history`` the project's is thrown away, and the changed registry is committed at the date of the old one.
+    """
+
+    def apply(root: Path) -> None:
+        change(root)
+        if not history:
+            shutil.rmtree(root / ".git")
+            git(root, "init", "--quiet")
+        commit(root, "another rule", LATER if history else LONG_AGO)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recording, "_refuse_afterthoughts", lambda *_: None)
+            compute(root, ("claims", "figures"))
+
+    return apply
+
+
+def both(*changes: Change) -> Change:
+    """Do one change after the other."""
+
+    def apply(root: Path) -> None:
+        for change in changes:
+            change(root)
+
+    return apply
+
+
+def bytes_of(path: str, to: bytes = b"other data") -> Change:
+    """Replace a file's content."""
+
+    def change(root: Path) -> None:
+        assert (root / path).read_bytes() != to
+        (root / path).write_bytes(to)
+
+    return change
+
+
+def line_of(module: str, old: str, new: str) -> Change:
+    """Give the project a copy of the package with one line changed; the audit then takes its fingerprints from it."""
+
+    def change(root: Path) -> None:
+        shutil.copytree(SOURCE / "symbreak", root / "src/symbreak", ignore=shutil.ignore_patterns("__pycache__"))
+        path = root / "src" / Path(*module.split(".")).with_suffix(".py")
+        before = path.read_text()
+        assert before.count(old) == 1, f"{module} has not one line with {old!r}"
+        path.write_text(before.replace(old, new))
+
+    return change
+
+
+def text_of(file: str, old: str, new: str) -> Change:
+    """Replace the first occurrence of a text."""
+
+    def change(root: Path) -> None:
+        before = (root / file).read_text()
+        assert old in before, f"{file} has no {old!r}"
+        (root / file).write_text(before.replace(old, new, 1))
+
+    return change
+
+
+def run_labels(pin_follows: bool, run_follows: bool = True) -> Change:
+    """Replace the stored tensors of the random-label run; its manifest and the pin may follow, DVC's listing does not."""
+    run = "results/desk/runs/toy/random"
+
+    def change(root: Path) -> None:
+        tensors, manifest = root / f"{run}.safetensors", root / f"{run}.manifest.json"
+        tensors.write_bytes(b"true labels")
+        if run_follows:
+            content = json.loads(manifest.read_text())
+            content["outputs"]["random.safetensors"] = sha256(b"true labels")
+            manifest.write_text(text(content))
+        if pin_follows:
+            mutate(root, ["runs", f"{run}.safetensors", "outputs", "random.safetensors"], sha256(b"true labels"))
+
+    return change
+
+
+def yaml_text(value_: Any) -> str:
+    return yaml.safe_dump(value_, sort_keys=False)
