@@ -1,35 +1,31 @@
 """What a forger of a recorded project can do: change a value, and let hashes, lock, table, pins and history follow."""
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from symbreak import plan as planning
 from symbreak.audit.pin import read, sha256, text
 from symbreak.audit.rebuild import rebuild
 from symbreak.audit.yaml_text import parse
 from symbreak.config.load import load as configuration
-from symbreak.plan import Plan
+from symbreak.provenance import dvcfile
 from symbreak.provenance import record as recording
-from symbreak.provenance.closure import SOURCE
-from symbreak.provenance.dvcfile import files
+from symbreak.provenance.closure import SOURCE, fingerprint
 from symbreak.readme import rewritten
 
-from .mutations import PIN, at, load, mutate, save
+from .mutations import OTHER, PIN, at, load, mutate, save
 from .project import LONG_AGO, commit, compute, git, write_yaml
 
 Change = Callable[[Path], None]
 LATER = "2035-01-01T00:00:00+00:00"
 """After all runs of the fixture, which are of now."""
-
-
-def claim_of(pin: str) -> str:
-    return Path(pin).stem
 
 
 def value(*steps: str | int, to: Any, pin: str = PIN) -> Change:
@@ -74,7 +70,7 @@ def rebuilt(change: Change) -> Change:
 
     def apply(root: Path) -> None:
         change(root)
-        registry, content, name = configuration(root).registry, load(root), claim_of(PIN)
+        registry, content, name = configuration(root).registry, load(root), Path(PIN).stem
         entry = registry.claims[name]
         found = rebuild(content["claim_file"], name, entry, registry.papers[entry.paper])
         for key, part in found.pop("parts").items():
@@ -92,7 +88,7 @@ def sealed(change: Change) -> Change:
 
     def apply(root: Path) -> None:
         change(root)
-        content, name = load(root), claim_of(PIN)
+        content, name = load(root), Path(PIN).stem
         content["manifest"]["outputs"][f"{name}.json"] = sha256(text(content["claim_file"]).encode())
         save(root, content)
         pin, _ = read(root, root / PIN)
@@ -114,12 +110,24 @@ def _lock(root: Path, contents: dict[str, bytes]) -> None:
     write_yaml(root / "dvc.lock", lock)
 
 
+@contextmanager
+def own_code(root: Path) -> Iterator[None]:
+    """Take fingerprints from the project's own copy of the package, if it has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if (root / "src").is_dir():
+            for module in (planning, dvcfile):
+                patch.setattr(module, "fingerprint", partial(fingerprint, source=root / "src"))
+        yield
+
+
 def generated(change: Change) -> Change:
     """Let dvc.yaml and code.yaml follow."""
 
     def apply(root: Path) -> None:
         change(root)
-        for name, content in files(Plan.load(root)).items():
+        with own_code(root):
+            texts = dvcfile.files(planning.Plan.load(root))
+        for name, content in texts.items():
             (root / name).write_text(content)
 
     return apply
@@ -188,22 +196,39 @@ def text_of(file: str, old: str, new: str) -> Change:
     return change
 
 
-def run_labels(pin_follows: bool, run_follows: bool = True) -> Change:
-    """Replace the stored tensors of the random-label run; its manifest and the pin may follow, DVC's listing does not."""
-    run = "results/desk/runs/toy/random"
+def true_labels(tensors: bool = True, manifest: bool = True, pin: bool = True) -> Change:
+    """Let the random-label run have true labels: its tensors, and their hash in its manifest and in the pin."""
+    run, digest = "results/desk/runs/toy/random", sha256(b"true labels")
 
     def change(root: Path) -> None:
-        tensors, manifest = root / f"{run}.safetensors", root / f"{run}.manifest.json"
-        tensors.write_bytes(b"true labels")
-        if run_follows:
-            content = json.loads(manifest.read_text())
-            content["outputs"]["random.safetensors"] = sha256(b"true labels")
-            manifest.write_text(text(content))
-        if pin_follows:
-            mutate(root, ["runs", f"{run}.safetensors", "outputs", "random.safetensors"], sha256(b"true labels"))
+        if tensors:
+            (root / f"{run}.safetensors").write_bytes(b"true labels")
+        if manifest:
+            content = load(root, f"{run}.manifest.json")
+            content["outputs"]["random.safetensors"] = digest
+            save(root, content, f"{run}.manifest.json")
+        if pin:
+            mutate(root, ["runs", f"{run}.safetensors", "outputs", "random.safetensors"], digest)
 
     return change
 
 
-def yaml_text(value_: Any) -> str:
-    return yaml.safe_dump(value_, sort_keys=False)
+def restored(change: Change, *paths: str) -> Change:
+    """Make a change, and then let some files be again what they were before it."""
+
+    def apply(root: Path) -> None:
+        before = {path: (root / path).read_bytes() for path in paths}
+        change(root)
+        for path, content in before.items():
+            bytes_of(path, content)(root)
+
+    return apply
+
+
+def redrawn(root: Path, lock: bool) -> None:
+    """Show another figure, let the pin have its hash, and perhaps the lock."""
+    name, other = "ssb-goldstone.png", b"other data"
+    bytes_of(f"docs/figures/{name}", other)(root)
+    mutate(root, ["figure", name], sha256(other), OTHER)
+    if lock:
+        _lock(root, {f"figures/desk/{name}": other})

@@ -109,6 +109,18 @@ def test_artifacts_in_the_working_tree_are_hashed(whole: Path) -> None:
     assert {file for check, file, key in found if check == "dvc.lock" and key == "md5"} == set(changed_files)
 
 
+@pytest.mark.parametrize(("suffix", "key"), [("manifest", "manifest"), ("run", "run file")])
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_manifest_or_run_file_of_a_run_is_named(whole: Path, suffix: str, key: str, content: str) -> None:
+    (whole / f"results/desk/runs/toy/true.{suffix}.json").write_text(content)
+    found = {(file, key) for check, file, key in failed(whole) if check == "artifact"}
+    run = "results/desk/runs/toy/true.safetensors"
+    if (suffix, content) == ("manifest", "{}"):
+        assert (PIN, f"runs[{run}].code") in found
+    else:
+        assert found == {(run, key)}
+
+
 @pytest.mark.parametrize("family", ["runs", "probes"])
 def test_a_damaged_listing_of_dvc_is_seen(whole: Path, family: str) -> None:
     stage = {"runs": "run@toy", "probes": "probe@toy"}[family]

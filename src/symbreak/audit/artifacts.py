@@ -10,6 +10,7 @@ from symbreak.audit.finding import Finding, equal, holds, unchecked
 from symbreak.audit.pin import Pin, sha256
 from symbreak.audit.pin_shape import PinnedRun
 from symbreak.audit.project import NOT_HERE, Project
+from symbreak.errors import SymbreakError
 from symbreak.provenance.manifest import manifest_path, read_manifest, run_path
 
 CHECK, SHOWN = "artifact", "shown figure"
@@ -40,13 +41,15 @@ def shown(project: Project, pins: Mapping[str, Pin]) -> Iterator[Finding]:
 
 
 def one_content(pins: Mapping[str, Pin]) -> Iterator[Finding]:
-    """A file that several pins name has the same hash in all of them."""
+    """A file that is named more than once, by one pin or by several, has the same hash everywhere."""
     first: dict[str, tuple[str, str]] = {}
     for pin in pins.values():
         for path, digest in _named(pin):
-            before, digest_before = first.setdefault(path, (pin.path, digest))
-            if before != pin.path:
-                yield equal(CHECK, pin.path, f"sha256 of {path}", digest_before, digest, f"{before} has another")
+            if path in first:
+                where, expected = first[path]
+                yield equal(CHECK, pin.path, f"sha256 of {path}", expected, digest, f"{where} has another")
+            else:
+                first[path] = pin.path, digest
 
 
 def _named(pin: Pin) -> Iterator[tuple[str, str]]:
@@ -68,7 +71,11 @@ def _run(project: Project, pin: Pin, path: str, run: PinnedRun) -> Iterator[Find
     if not manifest_path(project.root / path).is_file():
         yield unchecked(CHECK, pin.path, f"runs[{path}]", f"its manifest is {NOT_HERE}")
         return
-    manifest = read_manifest(project.root / path)
+    try:
+        manifest = read_manifest(project.root / path)
+    except SymbreakError as error:
+        yield holds(CHECK, path, "manifest", False, "a manifest that can be read", str(error))
+        return
     said = {key: manifest.get(key) for key in run if key != "code"} | {"code": manifest.get("code", {}).get("end")}
     yield from differing(CHECK, pin.path, f"runs[{path}]", said, dict(run), "not what the run's manifest says")
 
@@ -79,10 +86,17 @@ def _ended(project: Project, pin: Pin) -> Iterator[Finding]:
     for path in (*pin.content["runs"], *pin.content["tables"]):
         file = run_path(project.root / path)
         if first and file.is_file():
-            date = json.loads(file.read_text())["date"]
-            late = datetime.fromisoformat(first) > datetime.fromisoformat(date)
-            key = "first_job_ended"
-            yield holds(CHECK, pin.path, key, not late, f"not after {date}, when {path} ended", first)
+            yield _not_after(pin, path, first, file)
+
+
+def _not_after(pin: Pin, path: str, first: str, file: Path) -> Finding:
+    try:
+        date = json.loads(file.read_text())["date"]
+        late = datetime.fromisoformat(first) > datetime.fromisoformat(date)
+    except (ValueError, KeyError, TypeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        return holds(CHECK, path, "run file", False, "a run file with the date at which its job ended", found)
+    return holds(CHECK, pin.path, "first_job_ended", not late, f"not after {date}, when {path} ended", first)
 
 
 def _manifest(project: Project, pin: Pin, path: str) -> Finding:

@@ -18,6 +18,7 @@ class History:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._texts: dict[tuple[str, str], str | None] = {}
+        self._commits: dict[tuple[str, str], list[str]] = {}
         self._entries: dict[tuple[str, str], Claim | None] = {}
         self._registries: dict[str, Any] = {}
 
@@ -60,7 +61,10 @@ class History:
 
     def commits(self, path: str, revision: str = "HEAD") -> list[str]:
         """Return the commits of a revision's history that changed a file, the latest first."""
-        return call(self.root, "git", "log", "--format=%H", revision, "--", path).splitlines()
+        if (revision, path) not in self._commits:
+            lines = call(self.root, "git", "log", "--format=%H", revision, "--", path)
+            self._commits[revision, path] = lines.splitlines()
+        return self._commits[revision, path]
 
     def tracked(self, revision: str, folder: str) -> list[str]:
         """List the files under a folder at a revision that the clone has."""

@@ -1,6 +1,7 @@
 """Pins against the registry at HEAD and against git: which rule was judged by, and whether it stood before the run."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from symbreak.audit.earlier import first_ended
 from symbreak.audit.finding import ABSENT, Finding, equal, holds, unchecked
@@ -52,8 +53,8 @@ def _at_commit(project: Project, pin: Pin, commit: str) -> Iterator[Finding]:
     yield holds(CHECK, pin.path, "registered.commit", history.leads_to(commit, "HEAD"), "an ancestor of HEAD", commit)
     yield equal(CHECK, pin.path, "registered.date", history.date(commit), said["date"])
     yield equal(CHECK, pin.path, "registered.sha256", stood, said["sha256"], "not the entry at registered.commit")
-    first, *older = history.commits("claims.yaml", commit)[:2]
-    new = first == commit and not any(history.entry(one, pin.claim) == then for one in older)
+    changed = history.commits("claims.yaml", commit)[:2]
+    new = changed[:1] == [commit] and not any(history.entry(older, pin.claim) == then for older in changed[1:])
     yield holds(CHECK, pin.path, "registered.commit", new, "the commit that gave the entry this form", commit)
 
 
@@ -62,25 +63,41 @@ def _before_the_run(project: Project, pin: Pin) -> Iterator[Finding]:
 
     Asked of git, not of ``registered.date``: an entry may be changed, the job run, and the entry changed back.
     """
-    entry, ended = project.plan.claims[pin.claim], first_ended(project, pin)
+    ended = first_ended(project, pin)
     if ended is None:
         reason = "the pin does not say when its first job ended: it was recorded after a pull"
         yield unchecked(AFTER, pin.path, "first_job_ended", reason)
         return
+    yield from _before_the_pin(project, pin)
     last = project.history.last("claims.yaml", ended)
     before = None if last is None else project.history.entry(last, pin.claim)
     if last is None or before is None:
         date = pin.content["registered"]["date"]
         yield holds(AFTER, pin.path, "registered.date", False, f"not after {ended}", date, "no entry before the run")
         return
-    reason = f"the entry stood at {last[:12]}, before {ended}"
-    yield Finding(AFTER, pin.path, "first_job_ended", "passed", reason=reason)
+    entry = project.plan.claims[pin.claim]
+    yield Finding(AFTER, pin.path, "registered.date", "passed", reason=f"an entry stood at {last[:12]}, before {ended}")
     yield from _amendments(pin, before, entry)
     yield from _others(pin, before, entry)
+    yield _level(project, entry, last)
+
+
+def _before_the_pin(project: Project, pin: Pin) -> Iterator[Finding]:
+    """No job ends after its result was committed; of a pin that is not committed nothing is known."""
+    history, said = project.history, pin.content["first_job_ended"]
+    if said and history.show("HEAD", pin.path) == (project.root / pin.path).read_text():
+        date = history.date(history.commits(pin.path)[0])
+        late = datetime.fromisoformat(said) > datetime.fromisoformat(date)
+        yield holds(AFTER, pin.path, "first_job_ended", not late, f"not after {date}, when it was pinned", said)
+
+
+def _level(project: Project, entry: Claim, commit: str) -> Finding:
+    """Alpha and family size are not in an entry's hash, and every interval of the paper is at their level."""
     paper = project.plan.configuration.registry.papers[entry.paper]
-    level, then = [paper.alpha, paper.family_size], project.history.level(last, entry.paper)
-    where, why = f"papers.{entry.paper}", "alpha and family_size were changed after the run"
-    yield equal(AFTER, "claims.yaml", where, ABSENT if then is None else list(then), level, why)
+    then = project.history.level(commit, entry.paper)
+    reason = f"alpha and family_size were changed after the run; {commit[:12]} stood before it"
+    now, before = [paper.alpha, paper.family_size], ABSENT if then is None else list(then)
+    return equal(AFTER, "claims.yaml", f"papers.{entry.paper}", before, now, reason)
 
 
 def _amendments(pin: Pin, before: Claim, now: Claim) -> Iterator[Finding]:
