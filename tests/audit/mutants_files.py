@@ -205,7 +205,7 @@ FILES = (
            reason="what contradicts it is not in git; caught where runs are pulled"),
     Mutant("true labels in the pin", "the pinned hash of the random-label run's tensors",
            true_labels(tensors=False, manifest=False),
-           reason="the tensors are not in git; caught where they are pulled, and by a run (`--retrain`)"),
+           reason="the tensors are not in git; caught where pulled, and by a run (`--retrain`, not built yet)"),
     Mutant("versions of the claim, sealed", "numpy's version in the claim's manifest, sealed",
            sealed(value("manifest", "versions", "numpy", to="1.0")),
            reason="what contradicts it is not in git; caught where the claim's manifest is pulled"),
@@ -214,5 +214,5 @@ FILES = (
            reason="DVC's listing of the folder is not in git; `dvc pull` finds no such object"),
     Mutant("figure redrawn, all made to follow", "in docs/figures, in the pin, in dvc.lock",
            partial(redrawn, lock=True),
-           reason="the figure is not made from its tables again; caught where figures are pulled, and by `--figures`"),
+           reason="the figure is not drawn again; caught where figures are pulled, and by `--figures` (not built yet)"),
 )  # fmt: skip

@@ -153,6 +153,6 @@ NUMBERS = (
     Mutant(
         "unit, all made to follow, no earlier pin", "the number of one seed, everything derived from it, sealed",
         sealed(rebuilt(edited(better))), commit="rewritten",
-        reason="the table is not in git; caught where it is pulled, and by evidence made again (`--figures`)",
+        reason="the table is not in git; caught where it is pulled, and by `--figures` (not built yet)",
     ),
 )  # fmt: skip
