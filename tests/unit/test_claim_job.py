@@ -50,7 +50,7 @@ SEEDS = {"plain": (1000, 1001, 1002, 1003, 1004)}
 
 
 def asked(entry: Facts = ENTRY, seeds: Any = SEEDS) -> Facts:
-    decided = Claim.model_validate(entry).model_dump(mode="json", exclude={"figure", "caption"})
+    decided = Claim.model_validate(entry).decided()
     family = {"alpha": 0.05, "family_size": 43}
     return {"claim": decided, "paper": family, "scale": "smoke", "experiment": "toy", "seeds": seeds}
 
@@ -114,7 +114,7 @@ def test_the_entrys_hash_is_that_of_what_decides(tmp_path: Path, module: ModuleT
     write(tmp_path)
     first = decided(tmp_path)["entry_sha256"]
     other = json.loads(json.dumps(ENTRY))
-    other["caption"] = "another"
+    other["caption"], other["core_minutes"] = "another", 3.0
     assert decided(tmp_path, other)["entry_sha256"] == first
     other["parts"]["fit"]["rule"]["at_least"] = 0.991
     assert decided(tmp_path, other)["entry_sha256"] != first
