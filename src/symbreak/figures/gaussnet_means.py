@@ -17,6 +17,7 @@ FAMILIES = {
     "all": ("mean squared error, mean on every parameter", "theory"),
 }
 EVERYWHERE = {"001": 0.01}  # the mean of the arm in which every parameter has one
+RULE: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8}
 SHIFT = {"mse": -0.012, "ce": 0.012, "half_ce": 0.03, "all": -0.03}  # markers of one mean beside each other
 
 
@@ -72,6 +73,7 @@ def _slopes(ax: Axes, part: dict[str, Any]) -> None:
         if side["low"] is not None:
             ax.plot([place] * 2, [100 * side["low"], 100 * side["high"]], color=style.COLOURS[name], linewidth=3)
     ax.axhline(100 * part["rule"]["below"], color=style.COLOURS["theory"], linestyle=":")
-    ax.set(title="Slope a seed (bar: interval; dotted: rule, below)", ylabel="points of accuracy per unit of the mean")
+    ax.annotate(f"rule: below {part['rule']['below']:g}", (1.45, 0), (0, -5), textcoords="offset points", **RULE)
+    ax.set(title="Slope a seed, and its interval", ylabel="points of accuracy per unit of the mean")
     ax.set_xticks([0, 1], ["squared error", "cross-entropy"])
     ax.set_xlim(-0.5, 1.5)
