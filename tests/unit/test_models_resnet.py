@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 from disturbed import disturbed
+from samples_at_once import assert_as_in_a_loop
 from torch import Tensor, nn
-from torch.func import grad, vmap
 
 from symbreak.config.models import ResnetSpec
 from symbreak.errors import SymbreakError
@@ -281,17 +281,7 @@ def test_gradients_of_samples_at_once_are_those_of_a_loop(norm: str, order: str,
     shape = (channels, 6, 6)
     model = build(variant("exclusive_gate", order, norm), shape, CLASSES, torch.float64)
     network = of_model(model, disturbed(model, torch.float64))
-    parameters, held = network.one(0), network.held(0)
-    x = batch(torch.float64, shape)[0].unsqueeze(1)
-
-    def loss(state: dict[str, Tensor], row: Tensor) -> Tensor:
-        return network.call(state | held, row).square().sum()
-
-    found = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
-    for name, value in parameters.items():
-        leaf = value.clone().requires_grad_()
-        expected = [torch.autograd.grad(loss(parameters | {name: leaf}, row), leaf)[0] for row in x]
-        torch.testing.assert_close(found[name], torch.stack(expected), rtol=1e-9, atol=1e-12)
+    assert_as_in_a_loop(network, batch(torch.float64, shape)[0].unsqueeze(1))
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_project as toy
 import yaml
 from rich.console import Console
 from typer.testing import CliRunner
@@ -20,38 +21,10 @@ from symbreak.sensitivity import study
 from symbreak.sensitivity_tables import show
 
 SEEDS = [1000, 1001, 1002, 1003, 1004, 1005]
-ARM = {
-    "data": {"set": "cifar10", "train": 100, "test": 100},
-    "model": {"family": "mlp", "hidden": [8]},
-    "training": {"epochs": 1, "batch": 10, "optimiser": {"name": "sgd", "lr": 0.1}},
-    "probes": {"accuracy": {}},
-}
-TOY = {"about": "nothing", "seeds": SEEDS, "threads": 1, "base": ARM, "arms": {"cifar10_random": {}}}
-PARAMS = {"scale": "desk", "experiments": {"toy": TOY}}
-PART = {
-    "target": "C1",
-    "evidence": "train_accuracy_cifar10",
-    "quantity": "training accuracy",
-    "regime": "statistical",
-    "unit": "seed",
-    "interval": "t",
-    "rule": {"equals": 0.9, "within": 0.1},
-    "basis": "table 1",
-    "power": {"effect": 0.9, "spread": 0.01},
-    "control": {"evidence": "test_accuracy_cifar10", "quantity": "test accuracy", "kind": "must_fail"},
-}
-CLAIM = {
-    "paper": "ssb",
-    "targets": ["C1"],
-    "statement": "Networks fit random labels.",
-    "source": "sec. 4",
-    "experiment": "toy",
-    "probes": ["accuracy"],
-    "figure": "random_labels",
-    "caption": "c",
-    "parts": {"fit": PART},
-}
-PAPER = {"title": "Spontaneous", "reference": "r", "alpha": 0.05, "family_size": 43, "targets": ["C1", "C2"]}
+TOY = toy.PARAMS["experiments"]["toy"] | {"seeds": SEEDS}
+PARAMS = toy.PARAMS | {"experiments": {"toy": TOY}}
+PART = toy.PART | {"interval": "t", "rule": {"equals": 0.9, "within": 0.1}, "power": {"effect": 0.9, "spread": 0.01}}
+CLAIM = toy.CLAIM | {"parts": {"fit": PART}}
 NAME = "ssb-random-labels"
 COMPUTED, PINNED = f"results/desk/claims/{NAME}.json", f"results/pinned/desk/{NAME}.json"
 
@@ -59,7 +32,7 @@ COMPUTED, PINNED = f"results/desk/claims/{NAME}.json", f"results/pinned/desk/{NA
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
-    (tmp_path / "claims.yaml").write_text(yaml.safe_dump({"papers": {"ssb": PAPER}, "claims": {NAME: CLAIM}}))
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump({"papers": {"ssb": toy.PAPER}, "claims": {NAME: CLAIM}}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -37,13 +37,13 @@ def closure(entry: str, modules: tuple[str, ...] = (), source: Path = SOURCE) ->
         SymbreakError: A module of the package that is imported does not exist or does not parse.
     """
     found: dict[str, str] = {}
-    todo = [entry, *modules]
-    while todo:
-        name = todo.pop()
+    queue = [entry, *modules]
+    while queue:
+        name = queue.pop()
         if name in found or any(name == s or name.startswith(s + ".") for s in SILENT):
             continue
         found[name], imported = _module(_path(name, source), name, source)
-        todo += imported
+        queue += imported
     return dict(sorted(found.items()))
 
 

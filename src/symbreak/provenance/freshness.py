@@ -51,11 +51,11 @@ def present(artifact: Path) -> bool:
 
 
 def _upstream(last: Step, steps: dict[str, Step]) -> list[Step]:
-    found, todo = {last.path: last}, [last]
-    while todo:
-        new = {path: steps[path] for path in todo.pop().inputs if path not in found}
+    found, queue = {last.path: last}, [last]
+    while queue:
+        new = {path: steps[path] for path in queue.pop().inputs if path not in found}
         found |= new
-        todo += new.values()
+        queue += new.values()
     return list(found.values())
 
 
