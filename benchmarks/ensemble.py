@@ -141,7 +141,7 @@ def work(images: int, dtype: torch.dtype) -> tuple[Work, str]:
     spec = DataSpec(set="mnist", train=count, standardise=StandardiseSpec(kind="unit"))
     data = training_set.build(spec, found, [0])
     model = build(MlpSpec(family="mlp", hidden=(10,)), data.in_shape, data.classes, dtype)
-    return Work(model, *examples(data, torch.device("cpu"), dtype), images), source
+    return Work(model, *examples(data, torch.device("cpu"), dtype, compiled=True), images), source
 
 
 def body(bench: Bench) -> None:

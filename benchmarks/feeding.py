@@ -118,7 +118,7 @@ def body(bench: Bench) -> None:
     found, source = load("mnist")
     device = prepare("cpu", bench.place.threads)
     data = training_set.build(DataSpec(set="mnist"), found, [SEED])
-    own, _ = examples(data, device, torch.float32)
+    own, _ = examples(data, device, torch.float32, compiled=True)
     images = to_input(torch.from_numpy(data.train_images[0]), data.spec, data.statistics)
     labels = torch.from_numpy(data.train_labels[0]).to(torch.int64)
     order = torch.from_numpy(permutation(SEED, 1, len(images)))

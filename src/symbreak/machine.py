@@ -85,15 +85,21 @@ def describe() -> dict[str, str | int]:
 
     PyTorch's version is read from its metadata, for importing it takes seconds.
     """
+    named = identity()
     return {
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "host": named["host"],
+        "platform": named["platform"],
+        "cpu": named["processor"],
         "cores": usable_cores(),
         "memory": psutil.virtual_memory().total,
         "python": platform.python_version(),
         "torch": metadata.version("torch"),
     }
+
+
+def identity() -> dict[str, str]:
+    """Return what tells machines apart whose numbers may differ: ``host``, ``platform`` and ``processor``."""
+    return {"host": platform.node(), "platform": platform.platform(), "processor": _cpu_name()}
 
 
 def _cpu_name() -> str:

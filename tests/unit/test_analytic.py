@@ -99,7 +99,7 @@ def test_gradients_are_those_of_autograd(case: str, loss: str, sharing: str) -> 
     given = {name: value.clone() for name, value in state.items()} | {"x": x.clone()}
     differentiate = differentiator(model, training(loss=loss, dtype="float64"))
     assert isinstance(differentiate, Analytic)
-    losses, gradients = differentiate(state, x, labels, noise())
+    losses, gradients, _ = differentiate(state, x, labels, noise())
     expected_losses, expected = by_autograd(model, state, x, labels, loss)
     torch.testing.assert_close(losses, expected_losses, rtol=1e-12, atol=0)
     assert gradients.keys() == state.keys()
@@ -120,7 +120,7 @@ def test_by_hand_and_by_autograd_are_two_ways_to_the_same(case: str, sharing: st
     assert model.stack is not None
     state, (x, labels) = random_state(model), batch(*SHARING[sharing])
     ways = (Analytic(model.stack, spec), Autograd(model, spec))
-    (one, by_hand), (other, found) = (way(state, x, labels, noise()) for way in ways)
+    (one, by_hand, _), (other, found, _) = (way(state, x, labels, noise()) for way in ways)
     torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
     assert not any(value.requires_grad for value in (other, *state.values()))
     for name, gradient in found.items():
@@ -370,7 +370,7 @@ def test_small_layers_are_left_in_float32() -> None:
     for hidden, types in ((63, [torch.bfloat16, torch.float32]), (64, [torch.bfloat16, torch.bfloat16])):
         model = wide((hidden,))
         state, (x, labels) = random_state(model, torch.float32), wide_batch()
-        _, gradients = differentiator(model, training(autocast="bfloat16"))(state, x, labels, noise())
+        _, gradients, _ = differentiator(model, training(autocast="bfloat16"))(state, x, labels, noise())
         factors = [gradients[f"layers.{layer}.weight"] for layer in (0, 1)]
         assert [gradient.delta.dtype for gradient in factors if isinstance(gradient, Outer)] == types
         assert all(gradients[f"layers.{layer}.bias"].dense().dtype == torch.float32 for layer in (0, 1))
@@ -395,8 +395,8 @@ def test_rounded_weights_are_those_of_the_last_change() -> None:
     for value in state.values():
         value.mul_(0.5)
     used.changed(state)
-    losses, gradients = used(state, x, labels, noise())
-    fresh_losses, fresh = differentiator(model, training(autocast="bfloat16"))(state, x, labels, noise())
+    losses, gradients, _ = used(state, x, labels, noise())
+    fresh_losses, fresh, _ = differentiator(model, training(autocast="bfloat16"))(state, x, labels, noise())
     assert torch.equal(losses, fresh_losses)
     assert not torch.equal(losses, stale)
     assert all(torch.equal(gradients[name].dense(), fresh[name].dense()) for name in state)

@@ -14,7 +14,7 @@ from symbreak.config.specs import TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.activations import ACTIVATIONS, EXPONENTIAL, Activation
 from symbreak.models.backward import Pass
-from symbreak.models.gradients import Whole
+from symbreak.models.gradients import Shared, Whole
 from symbreak.models.kernels.head import exponential
 from symbreak.models.model import State
 from symbreak.models.stack import Stack
@@ -71,7 +71,7 @@ def by_autograd(state: State, activation: Activation, x: Tensor, labels: Tensor,
 
 def run(state: State, activation: Activation, shape: str, x: Tensor, labels: Tensor, loss: str) -> tuple[Tensor, State]:
     with torch.no_grad():
-        losses, found = fused.differentiate(stack(shape, activation), state, state, loss, x, labels)
+        losses, found, _ = fused.Fused(stack(shape, activation), state, loss)(state, x, labels)
     return losses, {name: gradient.dense() for name, gradient in found.items()}
 
 
@@ -127,10 +127,8 @@ def test_a_replica_has_the_same_bytes_in_any_company(own: bool, activation: str,
     def tensors(chosen: list[int]) -> list[Tensor]:
         part = {name: value[chosen] for name, value in state.items()}
         own_labels = labels[chosen] if own else labels
-        head = fused.last_layer(
-            Stack(2, ACTIVATIONS[activation]), part, h[chosen], own_labels, loss, rectify=activation == "relu"
-        )
-        also = [head.summed] if activation == "relu" else []
+        head = fused.LastLayer(Stack(2, ACTIVATIONS[activation]), part, loss)(h[chosen], own_labels)
+        also = [head.summed.value] if activation == "relu" else []
         gradients = [gradient.dense() for gradient in head.gradients.values()]
         return [head.losses, head.delta, *also, *gradients]
 
@@ -165,7 +163,7 @@ def test_extreme_outputs_have_the_losses_of_torch(loss: str, case: str, dtype: t
     state = {"layers.1.weight": torch.zeros(1, 4, 3, dtype=dtype), "layers.1.bias": outputs}
     labels = torch.zeros(1, 1, dtype=torch.int64)
     zeros = torch.zeros(1, 3, 1, dtype=dtype)
-    head = fused.last_layer(Stack(2, ACTIVATIONS["tanh"]), state, zeros, labels, loss, rectify=False)
+    head = fused.LastLayer(Stack(2, ACTIVATIONS["tanh"]), state, loss)(zeros, labels)
     expected, slope = GRADIENTS[loss](outputs.clone().unsqueeze(2), labels)
     torch.testing.assert_close(head.losses, expected[:, 0], rtol=1e-6, atol=0, equal_nan=True)
     if expected.isfinite().all():
@@ -204,14 +202,38 @@ def test_a_label_without_an_output_is_refused(loss: str, wrong: int) -> None:
         run(state, ACTIVATIONS["relu"], "the common one", x, labels, loss)
 
 
-def test_labels_and_parameters_may_be_views_with_gaps() -> None:
+def test_labels_may_be_views_with_gaps() -> None:
     shape = "ragged"
     state, (x, labels) = network(shape), batch(shape, own=True)
     expected_losses, expected = run(state, ACTIVATIONS["relu"], shape, x, labels, "mse")
-    spread = {name: value.repeat_interleave(2, dim=-1)[..., ::2] for name, value in state.items()}
-    losses, found = run(spread, ACTIVATIONS["relu"], shape, x, labels.repeat_interleave(3, dim=1)[:, ::3], "mse")
+    losses, found = run(state, ACTIVATIONS["relu"], shape, x, labels.repeat_interleave(3, dim=1)[:, ::3], "mse")
     assert torch.equal(losses, expected_losses)
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", ["the common one", "ragged", "one hidden unit"])
+def test_the_size_is_the_norm_of_all_that_the_loop_wrote_and_that_of_the_inputs(shape: str, bias: bool) -> None:
+    state, (x, labels) = network(shape, bias=bias), batch(shape)
+    found = fused.Fused(stack(shape, ACTIVATIONS["relu"]), state, "mse")(state, x, labels)
+    first = found.gradients["layers.0.weight"]
+    assert isinstance(first, Shared) and found.size is not None
+    wholes = [gradient.value for gradient in found.gradients.values() if isinstance(gradient, Whole)]
+    written = torch.cat([part.flatten() for part in (found.losses, first.delta, *wholes)])
+    expected = float(written.norm() + x.norm())
+    if bias:
+        assert found.size == pytest.approx(expected, rel=1e-12)
+    assert found.size >= expected * (1 - 1e-12)  # sums over the batch are in it, be there biases or not
+
+
+def test_the_size_of_other_networks_is_left_open() -> None:
+    for shape, activation, own in (
+        ("ragged", "tanh", False),
+        ("two hidden layers", "relu", False),
+        ("ragged", "relu", True),
+    ):
+        state, (x, labels) = network(shape), batch(shape, own=own)
+        assert fused.Fused(stack(shape, ACTIVATIONS[activation]), state, "mse")(state, x, labels).size is None
 
 
 @njit
@@ -271,7 +293,7 @@ def test_both_sides_of_the_limit_compute_the_same(loss: str, monkeypatch: pytest
         monkeypatch.setattr(fused, "SMALL", small)
         with torch.no_grad():
             ways.append(Analytic(stack(shape, ACTIVATIONS["tanh"]), spec)(state, x, labels, None))  # type: ignore[arg-type]
-    (one, by_loop), (other, by_torch) = ways
+    (one, by_loop, _), (other, by_torch, _) = ways
     torch.testing.assert_close(one, other, rtol=1e-13, atol=0)
     assert [type(found["layers.2.weight"]) is Whole for found in (by_loop, by_torch)] == [True, False]
     for name, gradient in by_loop.items():

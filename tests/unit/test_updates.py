@@ -11,7 +11,7 @@ from symbreak.config.specs import OptimiserSpec
 from symbreak.models.gradients import Gradient, Outer, Whole
 from symbreak.models.model import State
 from symbreak.training import updates
-from symbreak.training.updates import HeavyBall, Torch, update
+from symbreak.training.updates import Adam, HeavyBall, Torch, update
 
 RATES = (0.1, 0.05, 0.2, 0.01, 0.01, 0.03)  # of each step, as a schedule sets them
 SGD: dict[str, dict[str, Any]] = {
@@ -54,14 +54,19 @@ def gradients(step: int, dtype: torch.dtype = torch.float64) -> dict[str, Gradie
 
 def by_torch(settings: OptimiserSpec, start: State, rates: tuple[float, ...]) -> State:
     leaves = {name: value.clone() for name, value in start.items()}
-    optimiser = torch.optim.SGD(
-        leaves.values(),
-        lr=1.0,
-        momentum=settings.momentum,
-        dampening=settings.dampening,
-        weight_decay=settings.weight_decay,
-        foreach=False,
-    )
+    optimiser: torch.optim.Optimizer
+    if settings.name == "adam":
+        constants = {"betas": settings.betas, "eps": settings.eps, "weight_decay": settings.weight_decay}
+        optimiser = torch.optim.Adam(leaves.values(), **constants, foreach=False, fused=False)
+    else:
+        optimiser = torch.optim.SGD(
+            leaves.values(),
+            lr=1.0,
+            momentum=settings.momentum,
+            dampening=settings.dampening,
+            weight_decay=settings.weight_decay,
+            foreach=False,
+        )
     for step, rate in enumerate(rates):
         for name, gradient in gradients(step).items():
             leaves[name].grad = gradient.dense().clone()
@@ -85,9 +90,52 @@ def test_every_step_is_that_of_torch(case: str, folded: bool) -> None:
             torch.testing.assert_close(value, expected[name], rtol=1e-13, atol=1e-13)
 
 
-def test_only_sgd_is_folded() -> None:
-    for settings in OTHERS.values():
-        assert isinstance(update(spec(settings), parameters(), folded=True), Torch)
+ADAM: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "betas": {"betas": (0.5, 0.8)},
+    "decay": {"weight_decay": 0.3},
+    "large eps": {"eps": 0.1},
+    "no memory": {"betas": (0.0, 0.0)},
+}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("case", ADAM)
+def test_compiled_adam_makes_the_steps_of_torch(case: str, dtype: torch.dtype, tolerance: float) -> None:
+    settings, state = spec({"name": "adam"} | ADAM[case]), parameters(dtype)
+    moved = update(settings, state, folded=True)
+    assert isinstance(moved, Adam)
+    for step, rate in enumerate(RATES):
+        moved.step(gradients(step, dtype), rate)
+        expected = by_torch(settings, parameters(), RATES[: step + 1])
+        for name, value in state.items():
+            torch.testing.assert_close(value.double(), expected[name], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("place", ["gradient", "parameter"])
+def test_what_is_not_finite_stays_in_its_replica(place: str) -> None:
+    states = parameters(torch.float32), parameters(torch.float32)
+    for state, bad in zip(states, (False, True), strict=True):
+        moved, given = update(spec({"name": "adam"}), state, folded=True), gradients(0, torch.float32)
+        if bad and place == "parameter":
+            state["layers.0.bias"][1] = math.nan
+        if bad and place == "gradient":
+            whole = given["layers.0.bias"]
+            assert isinstance(whole, Whole)
+            whole.value[1] = math.inf
+        moved.step(given, 0.1)
+    calm, wild = (state["layers.0.bias"] for state in states)
+    assert torch.equal(calm[::2], wild[::2])
+    assert not wild[1].isfinite().any()
+
+
+def test_what_is_compiled() -> None:
+    """Adam of networks whose gradients come as factors, in memory that compiled loops can have."""
+    gaps = {name: value.repeat_interleave(2, dim=-1)[..., ::2] for name, value in parameters().items()}
+    for name, settings in OTHERS.items():
+        assert isinstance(update(spec(settings), parameters(), folded=True), Adam if "adam" in name else Torch)
+        assert isinstance(update(spec(settings), parameters(), folded=False), Torch)
+        assert isinstance(update(spec(settings), gaps, folded=True), Torch)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,9 @@ class Affine:
         shape: (C, H, W).
         dtype: Of the result.
         device: Of the batches.
+
+    Attributes:
+        constants: Scales and shifts in ``dtype``, each one number or one a channel.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Affine:
             constants = list(zip(statistics.mean, statistics.std, strict=True))
         scales, shifts = [1 / (WHITE * std) for _, std in constants], [-mean / std for mean, std in constants]
         self._dtype, self._scale = dtype, scales[0]
+        self.constants = [np.array(values, str(dtype).removeprefix("torch.")) for values in (scales, shifts)]
         self._shift = torch.tensor(shifts[0], dtype=dtype, device=device)
         self._planes: list[Tensor] = []
         if len(constants) > 1:  # whole planes: along a plane of one number torch would not vectorise

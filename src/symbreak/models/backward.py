@@ -54,20 +54,20 @@ class Pass:
         for at in reversed(range(self._stack.depth if layer is None else layer + 1)):
             (name, bias), (h, x) = self._stack.names[at], self._inputs[at]
             weight = self._weights[name]
-            factor = delta.to(weight.dtype)
+            factor = _as(weight, delta)
             found[name] = Outer(factor, x)
             if bias in self._state:
                 found[bias] = Whole(delta.sum(2) if summed is None else summed)
             if at > 0:
-                back = torch.bmm(weight.transpose(1, 2), factor).to(delta.dtype)
+                back = _as(delta, torch.bmm(weight.transpose(1, 2), factor))
                 delta, summed = self._stack.activation.backward_(back, self._outputs[at - 1], h), None
         return found
 
     def _product(self, h: Tensor, layer: int) -> Tensor:
         weight = self._weights[self._stack.names[layer][0]]
-        factor = h.to(weight.dtype)
+        factor = _as(weight, h)
         self._inputs.append((h, factor))
-        return linear(weight, None, factor).to(h.dtype)
+        return _as(h, linear(weight, None, factor))
 
     def _finished(self, z: Tensor, layer: int) -> Tensor:
         bias = self._state.get(self._stack.names[layer][1])
@@ -76,3 +76,7 @@ class Pass:
         if layer == 0 and self._stack.shift is not None:
             z.sub_(self._stack.shift(self._inputs[0][0]))
         return z
+
+
+def _as(like: Tensor, value: Tensor) -> Tensor:
+    return value if value.dtype == like.dtype else value.to(like.dtype)  # a call of torch takes microseconds

@@ -34,9 +34,9 @@ def linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     Returns:
         ``[R, out, B]``, contiguous.
     """
-    replicas, out, fan_in = weight.shape
+    replicas, out, _ = weight.shape
     if x.shape[0] < replicas:
-        z = torch.mm(weight.reshape(replicas * out, fan_in), x[0]).view(replicas, out, -1)
+        z = torch.mm(weight.flatten(0, 1), x[0]).view(replicas, out, -1)
         return z if bias is None else z + bias.unsqueeze(2)
     return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, x)
 

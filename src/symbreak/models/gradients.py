@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Whole:
-    """A gradient as it is, ``value`` ``[R, ...]``."""
+    """A gradient as it is, ``value`` ``[R, ...]``; ``flat`` ``[N]``, if given: the same memory, for compiled loops."""
 
     value: Tensor
+    flat: NDArray[Any] | None = None
 
     def dense(self) -> Tensor:
         """Return the gradient."""
@@ -28,7 +29,8 @@ class Whole:
     def add_to(self, target: Tensor, *, keep: float, scale: float) -> None:
         """Set ``target`` to ``keep target + scale gradient``; with ``keep`` 0 the old values, even NaN, are gone."""
         if _mixed(target, self.value):
-            _kernel()(_flat(target), _flat(self.value.view(torch.uint16)), np.float32(keep), np.float32(scale))
+            bits = flat(self.value.view(torch.uint16))
+            _accumulate().add_bfloat16(flat(target), bits, np.float32(keep), np.float32(scale))
             return
         if keep == 0:
             target.copy_(self.value).mul_(scale)
@@ -44,15 +46,16 @@ def _mixed(target: Tensor, value: Tensor) -> bool:
     return types and target.device.type == "cpu" and target.is_contiguous() and value.is_contiguous()
 
 
-def _flat(value: Tensor) -> NDArray[Any]:
+def flat(value: Tensor) -> NDArray[Any]:
+    """Return the memory of a contiguous tensor on the CPU."""
     return value.view(-1).numpy()
 
 
 @cache
-def _kernel() -> Any:
-    from symbreak.models.kernels.narrow import add_bfloat16  # numba takes a second to import
+def _accumulate() -> Any:
+    from symbreak.models.kernels import accumulate  # numba takes a second to import
 
-    return add_bfloat16
+    return accumulate
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,40 @@ class Outer:
 
     def dense(self) -> Tensor:
         """Return the gradient ``[R, out, in]``, in the factors' type."""
-        replicas, out, _ = self.delta.shape
-        if self.x.shape[0] < replicas:
-            return torch.mm(self.delta.flatten(0, 1), self.x[0].t()).view(replicas, out, -1)
+        if self.x.shape[0] < self.delta.shape[0]:
+            return self._shared().dense()
         return torch.bmm(self.delta, self.x.transpose(1, 2))
+
+    def factors(self) -> tuple[Tensor, ...]:
+        """Return tensors the product of whose Euclidean norms bounds that of every replica's gradient."""
+        return (self.delta, self.x.transpose(1, 2))  # as it lies in memory
+
+    def add_to(self, target: Tensor, *, keep: float, scale: float) -> None:
+        """Set ``target`` ``[R, out, in]`` to ``keep target + scale gradient``, in one product if the types agree."""
+        if target.dtype != self.delta.dtype:
+            Whole(self.dense()).add_to(target, keep=keep, scale=scale)
+        elif self.x.shape[0] < self.delta.shape[0]:
+            self._shared().add_to(target, keep=keep, scale=scale)
+        else:
+            target.baddbmm_(self.delta, self.x.transpose(1, 2), beta=keep, alpha=scale)
+
+    def _shared(self) -> "Shared":
+        return Shared(self.delta.flatten(0, 1), self.x[0].t(), len(self.delta))
+
+
+class Shared(NamedTuple):
+    """The same of a batch that all replicas share, as the matrices that are multiplied.
+
+    ``delta`` is ``[R * out, B]``, ``x`` is ``[B, in]``.
+    """
+
+    delta: Tensor
+    x: Tensor
+    replicas: int
+
+    def dense(self) -> Tensor:
+        """Return the gradient ``[R, out, in]``, in the factors' type."""
+        return torch.mm(self.delta, self.x).view(self.replicas, -1, self.x.shape[1])
 
     def factors(self) -> tuple[Tensor, ...]:
         """Return tensors the product of whose Euclidean norms bounds that of every replica's gradient."""
@@ -80,13 +113,47 @@ class Outer:
         """Set ``target`` ``[R, out, in]`` to ``keep target + scale gradient``, in one product if the types agree."""
         if target.dtype != self.delta.dtype:
             Whole(self.dense()).add_to(target, keep=keep, scale=scale)
-        elif self.x.shape[0] < self.delta.shape[0]:
-            target.view(-1, target.shape[2]).addmm_(self.delta.flatten(0, 1), self.x[0].t(), beta=keep, alpha=scale)
         else:
-            target.baddbmm_(self.delta, self.x.transpose(1, 2), beta=keep, alpha=scale)
+            target.view(-1, self.x.shape[1]).addmm_(self.delta, self.x, beta=keep, alpha=scale)
 
 
-Gradient = Whole | Outer
+Gradient = Whole | Outer | Shared
+
+
+def add(
+    gradients: Mapping[str, Gradient],
+    targets: Mapping[str, Tensor],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    keep: float,
+    scale: float,
+) -> None:
+    """Set every target to ``keep target + scale gradient``.
+
+    Args:
+        gradients: By name.
+        targets: By name.
+        arrays: The memory of targets, ``[N]``, by name, for gradients that have theirs at hand.
+        keep: See above.
+        scale: See above.
+    """
+    for name, target in targets.items():
+        gradient = gradients[name]
+        if isinstance(gradient, Whole) and gradient.flat is not None and name in arrays:
+            _accumulate().add(arrays[name], gradient.flat, keep, scale)
+        else:
+            gradient.add_to(target, keep=keep, scale=scale)
+
+
+class Derivatives(NamedTuple):
+    """Losses ``[R]`` (means over the batch) and the gradient of each by every parameter.
+
+    ``size``, if known: not less than the sum of the Euclidean norms of the losses and of all that gradients consist of.
+    """
+
+    losses: Tensor
+    gradients: Mapping[str, Gradient]
+    size: float | None = None
 
 
 class Dense(Mapping[str, Tensor]):

@@ -1,8 +1,6 @@
 """What ran on what: the frame around every job, and the manifest and run file beside its artifact."""
 
 import os
-import platform
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from symbreak.errors import SymbreakError
 from symbreak.files import remove_leftovers, sha256, write_json
-from symbreak.machine import peak_memory
+from symbreak.machine import identity, peak_memory
 from symbreak.provenance.closure import closure, fingerprint
 from symbreak.provenance.manifest import manifest_path, outputs, read_manifest, run_path
 from symbreak.provenance.versions import installed
@@ -118,7 +116,6 @@ def _circumstances(started: float) -> dict[str, Any]:
         "wall_seconds": round(time.monotonic() - started, 3),
         "cpu_seconds": round(time.process_time(), 3),
         "peak_memory_mib": round(peak_memory() / 2**20, 1),
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
+        **identity(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

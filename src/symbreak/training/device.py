@@ -18,7 +18,7 @@ def prepare(device: Literal["auto", "cpu", "cuda"], threads: int) -> torch.devic
         raise SymbreakError("'device' is 'cuda', but torch finds no CUDA device here; use 'auto' or 'cpu'")
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms does the same and imports a compiler
     # nothing here reads memory before writing it, and filling it costs a pass over every new tensor
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -1,6 +1,5 @@
 """Losses of an ensemble's replicas and their gradients, by hand where that pays and by autograd elsewhere."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -9,20 +8,21 @@ from torch import Tensor
 
 from symbreak.config.specs import TrainingSpec
 from symbreak.models.backward import Pass
-from symbreak.models.gradients import Gradient, Whole
+from symbreak.models.gradients import Derivatives, Whole
 from symbreak.models.model import Model, Noise, State
 from symbreak.models.stack import Stack
-from symbreak.training import fused
+from symbreak.training.fused import Fused, applies
 from symbreak.training.losses import GRADIENTS, LOSSES
 
 
 class Differentiator(Protocol):
-    """Gives losses ``[R]`` (means over the batch) and the gradient of each for every parameter of a state.
+    """Differentiates the losses of an ensemble.
 
-    Called under ``torch.no_grad``, which is entered once a step.
+    No entry of a state requires a gradient. What is returned may be overwritten by the next call.
+    The entries of a state may change in place between two calls, but not be replaced.
     """
 
-    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> Derivatives:
         """Differentiate at ``state`` for images ``[R or 1, B, C, H, W]`` and labels ``[R or 1, B]``."""
 
     def changed(self, state: State) -> None:
@@ -50,18 +50,23 @@ class Analytic:
         self._stack, self._loss = stack, spec.loss
         self._narrow = spec.autocast == "bfloat16"
         self._rounded: State = {}
+        self._seen: State | None = None  # by the compiled loop
+        self._fused: Fused | None = None
 
-    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> Derivatives:
         """Differentiate; see ``Differentiator``."""
         if self._narrow and not self._rounded:
             large = [name for name, _ in self._stack.names if state[name][0].numel() >= WORTH_ROUNDING]
             self._rounded = {name: state[name].bfloat16() for name in large}
         weights = state | self._rounded if self._narrow else state
-        if fused.applies(self._stack, state):
-            return fused.differentiate(self._stack, state, weights, self._loss, x, labels)
+        if self._seen is not state:
+            self._seen = state
+            self._fused = Fused(self._stack, state, self._loss) if applies(self._stack, state) else None
+        if self._fused:
+            return self._fused(weights, x, labels)
         way = Pass(self._stack, state, weights)
         losses, delta = GRADIENTS[self._loss](way.forward(x), labels)
-        return losses.mean(1), way.backward(delta)
+        return Derivatives(losses.mean(1), way.backward(delta))
 
     def changed(self, state: State) -> None:
         """Round the weights anew."""
@@ -76,7 +81,7 @@ class Autograd:
         self._model, self._loss = model, LOSSES[spec.loss]
         self._narrow = spec.autocast == "bfloat16"
 
-    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> tuple[Tensor, Mapping[str, Gradient]]:
+    def __call__(self, state: State, x: Tensor, labels: Tensor, noise: Noise) -> Derivatives:
         """Differentiate; see ``Differentiator``."""
         parameters = {n: v.detach().requires_grad_() for n, v in state.items() if n not in self._model.buffers}
         with torch.enable_grad():
@@ -84,7 +89,7 @@ class Autograd:
                 outputs = self._model.forward(state | parameters, x, train=True, noise=noise)
             losses = self._loss(outputs.to(x.dtype), labels).mean(1)
             found = torch.autograd.grad(losses.sum(), list(parameters.values()))
-        return losses.detach(), {name: Whole(value) for name, value in zip(parameters, found, strict=True)}
+        return Derivatives(losses.detach(), {n: Whole(value) for n, value in zip(parameters, found, strict=True)})
 
     def changed(self, state: State) -> None:
         """Do nothing: the parameters are read at every step."""

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from symbreak.config.specs import TrainingSpec
-from symbreak.models.gradients import Dense, Gradient
+from symbreak.models.gradients import Dense, Derivatives, Gradient
 from symbreak.models.model import Model, State
 from symbreak.training.differentiate import differentiator
-from symbreak.training.flow import flow_step
 from symbreak.training.losses import LOSSES
 from symbreak.training.noise import StepNoise
+from symbreak.training.norms import total
 from symbreak.training.observing import Observer
 from symbreak.training.updates import update
 
@@ -38,6 +38,7 @@ class Ensemble:
         self._buffers = {n: v for n, v in self.state.items() if n in model.buffers}
         self._differentiate = differentiator(model, spec)
         folded = model.stack is not None
+        self._compiled = folded and device.type == "cpu"
         self._update = (
             None if spec.optimiser.name == "flow" else update(spec.optimiser, self._parameters, folded=folded)
         )
@@ -45,6 +46,7 @@ class Ensemble:
         self.stopped_at: list[int | None] = [None] * len(seeds)
         self._tame_so_far = True
         self._stopped = torch.zeros(len(seeds), dtype=torch.bool, device=device)
+        self._all_run = True
 
     def copy(self) -> State:
         """Return a copy of the state that later steps leave alone."""
@@ -65,8 +67,8 @@ class Ensemble:
         self._differentiate.changed(self.state)
         self.steps, self.stopped_at = steps, list(stopped_at)
         self._stopped = torch.tensor([step is not None for step in stopped_at], device=self.device)
+        self._all_run = not any(stopped_at)
 
-    @torch.no_grad()
     def step(self, x: Tensor, labels: Tensor, rate: float, observers: Sequence[Observer] = ()) -> Tensor:
         """Update every replica once and return the losses before the update, ``[R]``, NaN where it had stopped earlier.
 
@@ -81,27 +83,29 @@ class Ensemble:
         """
         self.steps += 1
         stopped, noise = self._stopped, StepNoise(self._seeds, self.steps, self.device)
-        before = self.copy() if any(observer.needs_before for observer in observers) else {}
+        before = self.copy() if observers and any(observer.needs_before for observer in observers) else {}
         buffers = {name: value.clone() for name, value in self._buffers.items()}  # the forward pass changes them
-        losses, gradients = self._differentiate(self.state, x, labels, noise)
-        if self._update and self._tame(losses, gradients, rate):
+        derivatives = self._differentiate(self.state, x, labels, noise)
+        losses, gradients, _ = derivatives
+        if self._update and self._tame(derivatives, rate):
             self._update.step(gradients, rate)
         else:
             self._step_guarded(losses, gradients, rate, buffers, x, labels)
         self._differentiate.changed(self.state)
         for observer in observers:
             observer.step(before, Dense(gradients, x.dtype), self.state)
-        return losses.masked_fill(stopped, math.nan) if any(self.stopped_at) else losses
+        return losses if self._all_run else losses.masked_fill(stopped, math.nan)
 
-    def _tame(self, losses: Tensor, gradients: Mapping[str, Gradient], rate: float) -> bool:
+    def _tame(self, found: Derivatives, rate: float) -> bool:
         """Whether all replicas run and, derivatives and buffers being moderate, this step cannot overflow."""
         decays = rate * self.spec.optimiser.weight_decay < 2  # else decay alone makes weights grow
-        if not self._tame_so_far or any(self.stopped_at) or not decays:
+        if not (self._tame_so_far and self._all_run and decays):
             return False
-        tensors = [factor for gradient in gradients.values() for factor in gradient.factors()]
-        norms = torch._foreach_norm([*tensors, *self._buffers.values(), losses])
+        left = list(self._buffers.values())
+        if found.size is None:
+            left += [found.losses, *(factor for gradient in found.gradients.values() for factor in gradient.factors())]
         # a gradient has at most two factors, so that its norm is at most the square of the sum of all norms
-        size = sum(torch.stack(norms).tolist())
+        size = (found.size or 0.0) + total(left, compiled=self._compiled)
         bound = size * size * max(rate, 1.0)
         self._tame_so_far = bound < TAME  # what an optimiser remembers of a wild step may overflow in a tame one
         return self._tame_so_far
@@ -120,8 +124,12 @@ class Ensemble:
             self.state[name][self._stopped] = old[self._stopped]
         for r in self._stopped.nonzero().flatten().tolist():
             self.stopped_at[r] = self.stopped_at[r] or self.steps
+            self._all_run = False
 
+    @torch.no_grad()
     def _flow(self, x: Tensor, labels: Tensor, time: float, buffers: State) -> None:
+        from symbreak.training.flow import flow_step  # its integrators take a third of a second to import
+
         for name, old in buffers.items():  # the flow lets them see the batch itself, once
             self.state[name].copy_(old)
         options = self.spec.optimiser

@@ -69,7 +69,7 @@ def run(spec: ArmSpec, *, code: str, data: Path, out: Path, seconds: float = SEC
         device, dtype = prepare(spec.training.device, spec.threads), getattr(torch, spec.training.dtype)
         drawn = training_set.build(spec.data, prepared.load(data), spec.seeds)
         model = build(spec.model, drawn.in_shape, drawn.classes, dtype)
-        sets = examples(drawn, device, dtype)
+        sets = examples(drawn, device, dtype, compiled=model.stack is not None)
         label = f"{spec.experiment}/{spec.arm}"
         with Folder(out.with_suffix(".resume"), identity(spec, modules, data, device), seconds) as keep:
             groups = train(spec.training, model, spec.seeds, *sets, device=device, label=label, keep=keep)

@@ -1,12 +1,14 @@
 """From gradients to updates: the optimisers of an ensemble, with what they remember."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from symbreak.config.specs import OptimiserSpec
-from symbreak.models.gradients import Gradient
+from symbreak.models.gradients import Gradient, add, flat
 from symbreak.models.model import State
 from symbreak.training import optimisers
 from symbreak.training.trained import nested
@@ -33,13 +35,13 @@ class HeavyBall:
 
     def __init__(self, spec: OptimiserSpec, parameters: State) -> None:
         self._spec, self._parameters = spec, parameters
+        self._arrays = {name: flat(q) for name, q in parameters.items() if compilable(q)}
         self._velocity: State = {}
 
     def step(self, gradients: Mapping[str, Gradient], rate: float) -> None:
         """Update every parameter in place; see ``Update``."""
         if not self._spec.momentum:
-            for name, q in self._parameters.items():
-                gradients[name].add_to(q, keep=1 - rate * self._spec.weight_decay, scale=-rate)
+            add(gradients, self._parameters, self._arrays, keep=1 - rate * self._spec.weight_decay, scale=-rate)
             return
         keep, scale = (self._spec.momentum, 1 - self._spec.dampening) if self._velocity else (0.0, 1.0)
         for name, q in self._parameters.items():
@@ -56,6 +58,51 @@ class HeavyBall:
     def remember(self, memory: State) -> None:
         """Take up velocities."""
         self._velocity = {name: value.to(self._parameters[name].device, copy=True) for name, value in memory.items()}
+
+
+class Adam:
+    """Adam in one compiled pass over a parameter, for contiguous parameters of small networks on a CPU."""
+
+    def __init__(self, spec: OptimiserSpec, parameters: State) -> None:
+        self._spec, self._parameters, self._steps = spec, parameters, 0
+        self._means = {name: torch.zeros_like(q) for name, q in parameters.items()}
+        self._squares = {name: torch.zeros_like(q) for name, q in parameters.items()}
+
+    def step(self, gradients: Mapping[str, Gradient], rate: float) -> None:
+        """Update every parameter in place; see ``Update``."""
+        self._steps += 1
+        (keep, keep_square), spec = self._spec.betas, self._spec
+        corrected, scale = rate / (1 - keep**self._steps), (1 - keep_square**self._steps) ** -0.5
+        numbers = (keep, keep_square, spec.weight_decay, corrected, scale, spec.eps)
+        for name, q in self._parameters.items():
+            dense = gradients[name].dense().to(q.dtype)
+            arrays = [flat(value) for value in (q, dense.contiguous(), self._means[name], self._squares[name])]
+            _adam()(*arrays, *map(arrays[0].dtype.type, numbers))
+
+    def memory(self) -> State:
+        """Return ``<parameter>/<key>``: means, squares and the number of steps; nothing before the first."""
+        if not self._steps:
+            return {}
+        kept = {"mean": self._means, "square": self._squares}
+        found = {f"{name}/{key}": values[name] for key, values in kept.items() for name in self._parameters}
+        return found | {f"{name}/steps": torch.tensor(float(self._steps)) for name in self._parameters}
+
+    def remember(self, memory: State) -> None:
+        """Take up means, squares and the number of steps."""
+        self._steps = 0
+        for name in self._parameters:
+            mean, square = self._means[name].zero_(), self._squares[name].zero_()
+            if memory:
+                mean.copy_(memory[f"{name}/mean"])
+                square.copy_(memory[f"{name}/square"])
+                self._steps = int(memory[f"{name}/steps"])
+
+
+@cache
+def _adam() -> Any:
+    from symbreak.models.kernels.adam import adam  # numba takes a second to import
+
+    return adam
 
 
 class Torch:
@@ -92,6 +139,15 @@ def update(spec: OptimiserSpec, parameters: State, *, folded: bool) -> Update:
     Args:
         spec: Which.
         parameters: What it moves, in place.
-        folded: Whether gradients come as factors, so that SGD saves a pass over the parameters by folding.
+        folded: Whether gradients come as factors, so that SGD saves a pass over the parameters by folding; the networks
+            are then small enough for Adam to be compiled on a CPU, where torch's has half a millisecond to do a step.
     """
-    return HeavyBall(spec, parameters) if folded and spec.name == "sgd" else Torch(spec, parameters)
+    if folded and spec.name == "sgd":
+        return HeavyBall(spec, parameters)
+    compiled = folded and spec.name == "adam" and all(map(compilable, parameters.values()))
+    return Adam(spec, parameters) if compiled else Torch(spec, parameters)
+
+
+def compilable(value: Tensor) -> bool:
+    """Whether compiled loops can have a tensor's memory."""
+    return value.device.type == "cpu" and value.is_contiguous()

@@ -43,15 +43,17 @@ def head(
     entropy: bool,
     on: Any,
     off: Any,
+    x: Array,
     back: Array,
     losses: Array,
     inner_slope: Array,
     slope: Array,
     bias_slope: Array,
-) -> bool:
-    """Compute mean losses and all gradients of the last layer, and return whether all labels are numbers of outputs.
+) -> float:
+    """Compute mean losses and all gradients of the last layer, and return the sum of two Euclidean norms.
 
-    If they are not, nothing is computed.
+    They are that of all that is written and that of ``x``. If a label is not the number of an output, nothing is
+    computed and -1 returned.
 
     Args:
         h: Its inputs ``[R, H, B]``; with ``rectify`` what they are before ``inner`` is added and ReLU applied.
@@ -64,14 +66,17 @@ def head(
             label and ``off`` elsewhere.
         on: In the type of ``h``, as all that follows.
         off: See ``on``.
-        back: Written, ``[R, H, B]``: the losses' gradients by ``h`` as it was given; may be ``h`` itself.
+        x: ``[N]``; nothing but its norm is taken.
+        back: ``[R, H, B]``: the losses' gradients by ``h`` as it was given are written there, or, with ``rectify``, in
+            the place of ``h``.
         losses: Written, ``[R]``: means over the batch.
         inner_slope: Written if ``rectify``, ``[R, H]``: by ``inner``.
         slope: Written, ``[R, C, H]``: by ``weight``.
         bias_slope: Written, ``[R, C]``: by ``bias``.
     """
     if not _within(labels, weight.shape[1]):
-        return False
+        return -1.0
+    size = 0.0
     outputs = np.empty((weight.shape[1], h.shape[2]), h.dtype)
     below = np.empty(h.shape[1:], h.dtype)
     for r in range(len(h)):
@@ -87,10 +92,12 @@ def head(
         below[:] = 0
         add_product(below, weight[r].T, outputs)
         if rectify:
-            _cut(below, h[r])
-            _sum_rows(below, inner_slope[r])
-        back[r] = below
-    return True
+            size += _cut(h[r], below, inner_slope[r]) + squares(inner_slope[r])
+        else:
+            _copy(below, back[r])
+            size += squares(below.reshape(-1))
+        size += losses[r] * losses[r] + squares(slope[r].reshape(-1)) + squares(bias_slope[r])
+    return math.sqrt(size) + math.sqrt(squares(x))
 
 
 @njit(cache=True)
@@ -109,20 +116,39 @@ def _sum_rows(values: Array, sums: Array) -> None:
 
 
 @njit(cache=True)
-def _rectify(z: Array, bias: Array) -> None:
-    for k in range(len(z)):
-        row, zero = z[k], z.dtype.type(0)
+def _copy(values: Array, to: Array) -> None:
+    for k in range(len(values)):  # row by row: an assignment of the whole takes four times as long
+        row, copied = values[k], to[k]
         for b in range(len(row)):
-            value = row[b] + bias[k]
-            row[b] = zero if value <= zero else value  # a NaN stays
+            copied[b] = row[b]
 
 
 @njit(cache=True)
-def _cut(delta: Array, h: Array) -> None:
-    for k in range(len(h)):
-        row, output, zero = delta[k], h[k], h.dtype.type(0)
+def _rectify(z: Array, bias: Array) -> None:
+    for k in range(len(z)):
+        row, own, zero = z[k], bias[k], z.dtype.type(0)
         for b in range(len(row)):
-            row[b] = zero if output[b] <= zero else row[b]
+            value = row[b] + own
+            row[b] = zero if value <= zero else value  # a NaN stays
+
+
+@njit(cache=True, fastmath=SUM)
+def _cut(h: Array, delta: Array, sums: Array) -> Any:
+    """Put ``delta`` ``[H, B]`` in the place of ReLU's output ``h`` where that is not 0, and return the sum of squares.
+
+    ``sums`` ``[H]`` are written: those of what is now in the place of ``h``.
+    """
+    size = h.dtype.type(0)
+    for k in range(len(h)):
+        row, slopes, zero = h[k], delta[k], h.dtype.type(0)
+        found = zero
+        for b in range(len(row)):
+            value = zero if row[b] <= zero else slopes[b]
+            row[b] = value
+            found += value
+            size += value * value
+        sums[k] = found
+    return size
 
 
 @njit(cache=True, fastmath={"contract"})
@@ -206,13 +232,13 @@ def add_product(out: Array, a: Array, x: Array) -> None:
     """Add ``a x`` to ``out`` ``[I, B]``, for ``a`` ``[I, J]`` and ``x`` ``[J, B]``."""
     rows, samples = out.shape
     inner = x.shape[0]
-    blocked = inner - inner % 4
-    for j in range(0, blocked, 4):  # four rows of x for one reading and writing of a row of out
-        x0, x1, x2, x3 = x[j], x[j + 1], x[j + 2], x[j + 3]
+    blocked = inner - inner % 5
+    for j in range(0, blocked, 5):  # five rows of x for one reading and writing of a row of out
+        x0, x1, x2, x3, x4 = x[j], x[j + 1], x[j + 2], x[j + 3], x[j + 4]
         for i in range(rows):
-            row, a0, a1, a2, a3 = out[i], a[i, j], a[i, j + 1], a[i, j + 2], a[i, j + 3]
+            row, a0, a1, a2, a3, a4 = out[i], a[i, j], a[i, j + 1], a[i, j + 2], a[i, j + 3], a[i, j + 4]
             for b in range(samples):
-                row[b] += a0 * x0[b] + a1 * x1[b] + a2 * x2[b] + a3 * x3[b]
+                row[b] += a0 * x0[b] + a1 * x1[b] + a2 * x2[b] + a3 * x3[b] + a4 * x4[b]
     for j in range(blocked, inner):
         for i in range(rows):
             row, last, factor = out[i], x[j], a[i, j]
@@ -223,22 +249,25 @@ def add_product(out: Array, a: Array, x: Array) -> None:
 @njit(cache=True, fastmath=SUM)
 def outer(out: Array, delta: Array, x: Array) -> None:
     """Set ``out`` ``[I, J]`` to ``delta x^T``, for ``delta`` ``[I, B]`` and ``x`` ``[J, B]``."""
-    rows, samples = delta.shape
-    columns = x.shape[0]
-    for i in range(rows):
-        row = delta[i]
-        for j in range(0, columns - 1, 2):  # two sums at once for one reading of delta
-            x0, x1 = x[j], x[j + 1]
-            one, other = out.dtype.type(0), out.dtype.type(0)
+    samples, columns = x.shape[1], x.shape[0]
+    zero, blocked = out.dtype.type(0), columns - columns % 5
+    for j in range(0, blocked, 5):  # five sums at once for one reading of a row of delta
+        x0, x1, x2, x3, x4 = x[j], x[j + 1], x[j + 2], x[j + 3], x[j + 4]
+        for i in range(len(delta)):
+            row, s0, s1, s2, s3, s4 = delta[i], zero, zero, zero, zero, zero
             for b in range(samples):
-                one += row[b] * x0[b]
-                other += row[b] * x1[b]
-            out[i, j], out[i, j + 1] = one, other
-        if columns % 2:
-            last, one = x[columns - 1], out.dtype.type(0)
+                s0 += row[b] * x0[b]
+                s1 += row[b] * x1[b]
+                s2 += row[b] * x2[b]
+                s3 += row[b] * x3[b]
+                s4 += row[b] * x4[b]
+            out[i, j], out[i, j + 1], out[i, j + 2], out[i, j + 3], out[i, j + 4] = s0, s1, s2, s3, s4
+    for j in range(blocked, columns):
+        for i in range(len(delta)):
+            row, last, found = delta[i], x[j], zero
             for b in range(samples):
-                one += row[b] * last[b]
-            out[i, columns - 1] = one
+                found += row[b] * last[b]
+            out[i, j] = found
 
 
 @njit(cache=True, fastmath={"contract"})
