@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from symbreak import plan as planning
 from symbreak.audit.pin import read, sha256, text
@@ -146,7 +148,8 @@ def recorded_again(change: Change, history: bool = True) -> Change:
             git(root, "init", "--quiet")
         commit(root, "another rule", LATER if history else LONG_AGO)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(recording, "_refuse_afterthoughts", lambda *_: None)
+            for refusal in ("_refuse_afterthoughts", "_refuse_other_levels"):
+                patch.setattr(recording, refusal, lambda *_: None)
             compute(root, ("claims", "figures"))
 
     return apply
@@ -226,9 +229,33 @@ def restored(change: Change, *paths: str) -> Change:
 
 
 def redrawn(root: Path, lock: bool) -> None:
-    """Show another figure, let the pin have its hash, and perhaps the lock."""
-    name, other = "ssb-goldstone.png", b"other data"
-    bytes_of(f"docs/figures/{name}", other)(root)
-    mutate(root, ["figure", name], sha256(other), OTHER)
+    """Show another figure, here too if it is here, let the pin have its hash, and perhaps the lock."""
+    shown, here = root / "docs/figures/ssb-goldstone.png", root / "figures/desk/ssb-goldstone.png"
+    other = of_other_data(shown.read_bytes())
+    bytes_of(f"docs/figures/{shown.name}", other)(root)
+    if here.is_file():
+        here.write_bytes(other)
+    mutate(root, ["figure", shown.name], sha256(other), OTHER)
     if lock:
-        _lock(root, {f"figures/desk/{name}": other})
+        _lock(root, {f"figures/desk/{shown.name}": other})
+
+
+def of_other_data(png: bytes) -> bytes:
+    """Mirror a PNG: the same points and colours at other values."""
+    made = BytesIO()
+    with Image.open(BytesIO(png)) as image:
+        ImageOps.mirror(image).save(made, format="PNG")
+    return made.getvalue()
+
+
+def tables_swapped(root: Path) -> None:
+    """Let the tables of two arms change places, with their hashes in the pin and in the claim's manifest."""
+    paths = [f"results/desk/probes/toy/{arm}/accuracy.parquet" for arm in ("random", "true")]
+    contents = [(root / path).read_bytes() for path in paths]
+    pinned = load(root)
+    for path, content in zip(paths, reversed(contents), strict=True):
+        bytes_of(path, content)(root)
+        pinned["tables"][path]["accuracy.parquet"] = sha256(content)
+        read_as = f"{Path(path).parent.name}/accuracy"
+        pinned["manifest"]["inputs"][read_as]["sha256"] = sha256(content)
+    save(root, pinned)

@@ -39,7 +39,7 @@ class Mutant:
         reason: Why it is out of reach, and what would catch it.
         tree: ``clone`` or ``pulled``.
         commit: Whether the change is a commit of its own, rewrites the one of the pins, or is not committed.
-        mode: ``--pinned``, or nothing for a comparison of what is computed here with the pins.
+        mode: ``--pinned``, ``--figures``, or nothing for a comparison of what is computed here with the pins.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Mutant:
     reason: str = ""
     tree: Literal["clone", "pulled"] = "clone"
     commit: Literal["own", "rewritten", "none"] = "own"
-    mode: Literal["--pinned", ""] = "--pinned"
+    mode: Literal["--pinned", "--figures", ""] = "--pinned"
 
     @property
     def killers(self) -> set[Where]:
@@ -83,7 +83,8 @@ def _row(*cells: str) -> str:
 
 def _where(mutant: Mutant) -> str:
     commits = {"own": "", "rewritten": ", history rewritten", "none": ", not committed"}
-    return mutant.tree + commits[mutant.commit] + ("" if mutant.mode else ", `symbreak audit`")
+    command = f"symbreak audit {mutant.mode}".strip()
+    return mutant.tree + commits[mutant.commit] + ("" if mutant.mode == "--pinned" else f", `{command}`")
 
 
 def _killers(mutant: Mutant) -> str:

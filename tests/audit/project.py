@@ -1,6 +1,7 @@
 """A small project with recorded results: true formats by the true jobs and ``record``, DVC and Snakemake stubbed.
 
-Only the units of evidence are made up, and the bytes of tables, runs and figures, which the audit does not open.
+Made up are the units of evidence, which tables hold and toy functions read, the toy figure of them, and the bytes of
+runs, which the audit does not open.
 """
 
 import hashlib
@@ -8,15 +9,22 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
+from symbreak.audit import figures_again
 from symbreak.claims import run as claim_job
 from symbreak.claims.evidence import Unit
+from symbreak.claims.tables import Tables
 from symbreak.data.catalogue import files as known_files
+from symbreak.figures import style
 from symbreak.files import write_json
 from symbreak.plan import Plan, Step
 from symbreak.provenance import record as recording
@@ -108,6 +116,14 @@ UNITS = {
     "order_parameter_stable": [Unit("D=1", 0.71), Unit("D=2", 0.93)],
 }
 
+WHERE = {
+    "train_accuracy_cifar10": ("random", "accuracy"),
+    "test_accuracy_cifar10": ("true", "accuracy"),
+    "order_parameter": ("one", "potential"),
+    "order_parameter_stable": ("one", "potential"),
+}
+"""Arm and probe of the table that an evidence function reads; of a table for two it reads the rows of its side."""
+
 
 def git(root: Path, *arguments: str, date: str | None = None) -> str:
     """Run git with an author of its own, without its template's files, and, if one is given, at a date of its own."""
@@ -141,14 +157,48 @@ def build(root: Path, repo_root: Path) -> None:
     commit(root, "pinned")
 
 
+@contextmanager
+def toys() -> Iterator[None]:
+    """Let claims be decided by the toy evidence and drawn as the toy figure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claim_job, "evidence", lambda _module, function, tables: read_units(tables, function))
+        patch.setattr(figures_again, "find", lambda _name: sketch)
+        yield
+
+
+def write_table(path: Path, units: dict[str, list[Unit]] = UNITS) -> None:
+    """Write the table of an arm and probe: a row a unit of the evidence that reads it."""
+    functions = [name for name, where in WHERE.items() if where == (path.parent.name, path.stem)]
+    rows = [vars(unit) | {"side": side} for side, name in enumerate(functions) for unit in units[name]]
+    pd.DataFrame(rows).astype({"count": "Int64", "trials": "Int64"}).to_parquet(path)
+
+
+def read_units(tables: Tables, function: str) -> list[Unit]:
+    """Evidence: the rows of a table."""
+    side = [name for name, where in WHERE.items() if where == WHERE[function]].index(function)
+    table = tables(*WHERE[function])
+    found = table[table["side"] == side].drop(columns="side").astype(object)
+    return [Unit(**row) for row in found.where(found.notna(), None).to_dict("records")]
+
+
+def sketch(tables: Tables, evidence: dict[str, Any]) -> Figure:
+    """Draw the values of all tables and the estimates."""
+    figure, axes = style.figure(figsize=(1.0, 1.0))
+    axes.set_axis_off()
+    for arm in tables.arms:
+        axes.plot(tables(arm, "potential" if arm == "one" else "accuracy")["value"], "o")
+    for part in evidence["parts"].values():
+        axes.axhline(part["estimate"])
+    return figure
+
+
 def compute(root: Path, families: tuple[str, ...] = FAMILIES) -> None:
     """Generate, compute and record what the sources of a project ask for, and write the README's table."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, toys():
         patch.chdir(root)
         plan = Plan.load(Path())
         for name, text in files(plan).items():
             Path(name).write_text(text)
-        patch.setattr(claim_job, "evidence", lambda _module, function, _tables: UNITS[function])
         for step in plan.steps():
             if step.entry.split(".")[1] in families:
                 make(step, patch)
@@ -159,7 +209,7 @@ def compute(root: Path, families: tuple[str, ...] = FAMILIES) -> None:
 
 
 def make(step: Step, patch: pytest.MonkeyPatch) -> None:
-    """Write one artifact in a true job, from made-up bytes or, of a claim, from made-up units."""
+    """Write one artifact in a true job; a run is made-up bytes."""
     path, family = Path(step.path), step.entry.split(".")[1]
     patch.setattr(sys, "argv", ["-", "--params", step.json, "--code", step.code])
     with job(
@@ -167,24 +217,38 @@ def make(step: Step, patch: pytest.MonkeyPatch) -> None:
         params=json.loads(step.json), inputs=_inputs(step), threads=1,
     ) as record:  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
+        WRITE[family](step, path)
         if family == "claims":
-            asked = claim_job.ClaimJob.model_validate_json(step.json)
-            write_json(path, claim_job.finite(claim_job.judge(path.stem, asked, NoneLost())))
             record.note(claim=path.stem, diverged=[])
-        for suffix in SIBLINGS.get(family, (path.suffix,) if family != "claims" else ()):
-            path.with_name(path.stem + suffix).write_bytes(f"{step.path} {suffix}".encode())
         if family == "data":
             record.note(sources={f: {"sha256": e.sha256, "source": "npm"} for f, e in known_files("cifar10").items()})
 
 
-SIBLINGS = {"training": (".safetensors", ".steps.parquet", ".epochs.parquet"), "figures": (".svg", ".png")}
+def _bytes(step: Step, path: Path) -> None:
+    made = (".safetensors", ".steps.parquet", ".epochs.parquet") if path.suffix == ".safetensors" else (path.suffix,)
+    for suffix in made:
+        path.with_name(path.stem + suffix).write_bytes(f"{step.path} {suffix}".encode())
 
 
-class NoneLost:
-    """Tables of which no replica diverged."""
+def _claim(step: Step, path: Path) -> None:
+    asked = claim_job.ClaimJob.model_validate_json(step.json)
+    tables = Tables(Path("results/desk/probes"), asked.experiment, sorted(asked.seeds))
+    write_json(path, claim_job.finite(claim_job.judge(path.stem, asked, tables)))
 
-    def lost(self, _probes: Any, _seeds: Any) -> list[Any]:
-        return []
+
+def _figure(step: Step, path: Path) -> None:
+    tables = Tables(Path("results/desk/probes"), step.params["experiment"], step.params["arms"])
+    evidence = json.loads(Path(f"results/desk/claims/{path.stem}.json").read_text())
+    style.save(sketch(tables, evidence), path, path.with_suffix(".png"))
+
+
+WRITE = {
+    "data": _bytes,
+    "training": _bytes,
+    "probes": lambda _step, path: write_table(path),
+    "claims": _claim,
+    "figures": _figure,
+}
 
 
 def _inputs(step: Step) -> dict[str, Path]:

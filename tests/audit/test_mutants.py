@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from symbreak.audit.figures import audit_figures
 from symbreak.audit.finding import Finding
 from symbreak.audit.pinned import audit_pinned
 from symbreak.audit.rerun import audit_rerun
@@ -15,7 +16,7 @@ from .mutants import Mutant, kill_table
 from .mutants_files import FILES
 from .mutants_numbers import NUMBERS
 from .mutants_rules import AMENDED, RULES
-from .project import git
+from .project import git, toys
 
 MUTANTS = (*NUMBERS, *RULES, *FILES)
 
@@ -24,11 +25,18 @@ def failed(root: Path, mode: str) -> list[Finding]:
     """Audit; where the configuration cannot be read, its mistakes are what is found."""
     with own_code(root):
         try:
-            findings = audit_pinned(root) if mode else audit_rerun(root)[0]
+            findings = audited(root, mode)
         except SymbreakError as error:
             mistakes = re.findall(r"^ *(\w+\.yaml): (\S+): ", str(error), re.MULTILINE)
             return [Finding("configuration", file, key, "failed") for file, key in mistakes]
     return [finding for finding in findings if finding.state == "failed"]
+
+
+def audited(root: Path, mode: str) -> list[Finding]:
+    if mode == "--figures":
+        with toys():
+            return audit_figures(root)[0]
+    return audit_pinned(root) if mode else audit_rerun(root)[0]
 
 
 def committed(root: Path, how: str) -> None:
@@ -45,6 +53,10 @@ def test_without_a_mutation_nothing_fails(tree: str, request: pytest.FixtureRequ
     line_of("symbreak.probes.accuracy", "import numpy as np\n", "# a comment\nimport numpy as np\n")(root)
     committed(root, "own")
     assert failed(root, "--pinned") == []
+
+
+def test_without_a_mutation_all_is_made_again(whole: Path) -> None:
+    assert failed(whole, "--figures") == []
 
 
 def test_what_is_recorded_again_by_an_amended_rule_fails_nothing(whole: Path) -> None:

@@ -23,7 +23,7 @@ FOLDER = "results/pinned"
 OF_A_PIN = (numbers, manifests, registered, earlier, committed, artifacts)
 OUT_OF_REACH = (
     "whether the code, run again, gives these numbers: only a run says that ('make figures', then 'symbreak audit')",
-    "whether the numbers per unit follow from the tables: tables and runs are checked by hash, where they are here",
+    "whether numbers per unit and figures follow from the tables: 'symbreak audit --figures' says it, where tables are",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from symbreak.audit.history import History
 from symbreak.errors import SymbreakError
 from symbreak.files import write_json
 from symbreak.plan import Plan, Step
@@ -20,7 +21,7 @@ from symbreak.provenance.manifest import read_manifest, run_path
 from symbreak.provenance.registration import Registration, registration
 from symbreak.provenance.tools import call
 
-NOTHING = "Nothing to be done"
+NOTHING, REGISTRY = "Nothing to be done", "claims.yaml"
 
 
 def record(root: Path, scale: str = "desk") -> list[Path]:
@@ -34,7 +35,8 @@ def record(root: Path, scale: str = "desk") -> list[Path]:
         The pinned files.
 
     Raises:
-        SymbreakError: Something is missing, stale, tainted, uncommitted or generated from older sources.
+        SymbreakError: Something is missing, stale, tainted, uncommitted or generated from older sources, or a rule or a
+            paper's level was changed after the run that it judges.
     """
     plan = Plan.load(root, scale)
     _refuse_uncommitted(root)
@@ -43,6 +45,7 @@ def record(root: Path, scale: str = "desk") -> list[Path]:
     registrations = {claim: registration(root, claim, plan.claims[claim]) for claim in plan.claims}
     started = {claim: _started(plan, claim, root) for claim in plan.claims}
     _refuse_afterthoughts(plan, registrations, started)
+    _refuse_other_levels(plan, History(root), started)
     if scale == "desk":
         _refuse_drift(plan, root)
         call(root, "dvc", "commit", "--force")
@@ -101,6 +104,29 @@ def _refuse_afterthoughts(plan: Plan, entries: dict[str, Registration], started:
             "These entries of claims.yaml were written after their runs. Run them again, or say under 'amended' what "
             "was changed and why:\n  " + "\n  ".join(late)
         )
+
+
+def _refuse_other_levels(plan: Plan, history: History, started: dict[str, str | None]) -> None:
+    """A paper's level is in no entry, and every interval of its claims is at it; an amendment has a rule, no level."""
+    moved = []
+    for claim, ended in started.items():
+        paper = plan.claims[claim].paper
+        entry = plan.configuration.registry.papers[paper]
+        now = entry.alpha, entry.family_size
+        for commit in ["HEAD"] if ended is None else ["HEAD", history.last(REGISTRY, ended)]:
+            then = None if commit is None else history.level(commit, paper)
+            if then != now:
+                moved.append(f"{claim}: {_said(then)} at {commit}, {_said(now)} here; first job ended {ended}")
+    if moved:
+        raise SymbreakError(
+            "These claims would be judged at another level than the one that stood in git when their runs ended. Put "
+            "alpha and family_size of their paper in claims.yaml back and commit it, or commit the new ones and run "
+            "them again:\n  " + "\n  ".join(moved)
+        )
+
+
+def _said(level: tuple[float, int] | None) -> str:
+    return "no level" if level is None else f"alpha {level[0]}, family_size {level[1]}"
 
 
 def _refuse_drift(plan: Plan, root: Path) -> None:
