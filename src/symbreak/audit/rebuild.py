@@ -40,7 +40,7 @@ def rebuild(pinned: PinnedClaim, name: str, entry: Claim, paper: PaperEntry) -> 
         if key not in pinned["parts"]:
             raise SymbreakError(f"the claim file has no part '{key}', which claims.yaml has")
         found = pinned["parts"][key]
-        decisions[key] = decide(part, _units(found["units"]), _units(found["control"]["units"]), level)
+        decisions[key] = decide(part, units_of(found["units"]), units_of(found["control"]["units"]), level)
     joint = combine(decisions)
     deciding = decisions[joint.deciding]
     return {
@@ -60,7 +60,8 @@ def rebuild(pinned: PinnedClaim, name: str, entry: Claim, paper: PaperEntry) -> 
     }
 
 
-def _units(stored: list[PinnedUnit]) -> list[Unit]:
+def units_of(stored: list[PinnedUnit]) -> list[Unit]:
+    """Return the units that a claim file stores; a null value is one that was not finite."""
     finite = [dict(unit) | ({} if unit["value"] is not None else {"value": math.nan}) for unit in stored]
     return [Unit(**unit) for unit in finite]  # type: ignore[arg-type]
 

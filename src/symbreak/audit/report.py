@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -23,14 +23,20 @@ def counts(findings: Sequence[Finding]) -> dict[str, int]:
     return {state: found[state] for state in ORDER}
 
 
-def as_json(findings: Sequence[Finding], differences: Sequence[Difference], out_of_reach: Sequence[str]) -> str:
-    """Return everything as one JSON object: ``counts``, ``findings``, ``differences`` and ``out_of_reach``."""
+def as_json(
+    findings: Sequence[Finding],
+    differences: Sequence[Difference],
+    out_of_reach: Sequence[str],
+    circumstances: Mapping[str, Any],
+) -> str:
+    """Return everything as one JSON object: ``counts``, ``findings``, ``differences``, ``out_of_reach``, ``made``."""
     ordered = sorted(findings, key=lambda f: ORDER.index(f.state))
     content = {
         "counts": counts(findings),
         "findings": [finding.as_dict() for finding in ordered],
         "differences": [difference.as_dict() for difference in differences],
         "out_of_reach": list(out_of_reach),
+        "made": dict(circumstances),
     }
     return json.dumps(content, indent=2)
 

@@ -78,14 +78,14 @@ def _claim(
         return [unchecked(VERDICT, path, "", "not computed here")], []
     pin = json.loads(history.show(revision, pin_path) or "{}")
     try:
-        findings = [*_own(root, path), *_compared(path, pin["claim_file"], computed)]
+        findings = [*own(root, path), *compared(path, pin["claim_file"], computed)]
         return findings, list(differences(root, path, pin, computed))
     except (KeyError, TypeError, ValueError) as error:  # a key is missing, or a number is none
         wrong = f"{type(error).__name__} {error}, in it or in {pin_path} at {revision}"
         return [holds(VERDICT, path, "", False, "the keys and types of a claim file and of a pin", wrong)], []
 
 
-def _own(root: Path, path: str) -> Iterator[Finding]:
+def own(root: Path, path: str) -> Iterator[Finding]:
     """A computed claim file is what its own manifest says, and its source was not edited while it was made."""
     if not manifest_path(root / path).is_file():
         yield unchecked(MANIFEST, path, "", "its manifest is missing; delete it and compute it again")
@@ -96,7 +96,8 @@ def _own(root: Path, path: str) -> Iterator[Finding]:
     yield equal(MANIFEST, path, "tainted", False, manifest["tainted"], "source was edited while it was made")
 
 
-def _compared(path: str, pinned: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[Finding]:
+def compared(path: str, pinned: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[Finding]:
+    """Compare verdicts, counts and methods of two claim files exactly, and their numbers up to their tolerance."""
     for key in ("verdict", "control", "n"):
         yield equal(VERDICT, path, key, pinned[key], computed[key])
     for target, verdict in pinned["targets"].items():
@@ -111,15 +112,16 @@ def _compared(path: str, pinned: Mapping[str, Any], computed: Mapping[str, Any])
 
 def _part(path: str, key: str, pinned: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[Finding]:
     yield equal(VERDICT, path, f"{key}.verdict", pinned["verdict"], computed["verdict"])
-    yield from _numbers(path, key, pinned, computed, pinned["rule"])
+    yield from measured(path, key, pinned, computed, pinned["rule"])
     control, again = pinned["control"], computed["control"]
     yield equal(VERDICT, path, f"{key}.control.shown", control["shown"], again["shown"])
-    yield from _numbers(path, f"{key}.control", control, again, control["rule"] or pinned["rule"])
+    yield from measured(path, f"{key}.control", control, again, control["rule"] or pinned["rule"])
 
 
-def _numbers(
+def measured(
     path: str, key: str, pinned: Mapping[str, Any], computed: Mapping[str, Any], rule: Mapping[str, float]
 ) -> Iterator[Finding]:
+    """Compare one interval, a part's or a control's, with the pinned one up to the tolerance of its rule."""
     for name in EXACT:
         yield equal(NUMBER, path, f"{key}.{name}", pinned[name], computed[name])
     allowed, meaning = tolerance(pinned, rule)
