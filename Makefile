@@ -10,7 +10,7 @@ CORES = $(shell $(BIN)/python -c "from symbreak.machine import usable_cores; pri
 UV := $(CURDIR)/.venv-uv
 
 MAKEFLAGS += --no-print-directory
-.PHONY: figures test lint lock report generate venv bench-env
+.PHONY: figures test lint lock report generate venv bench-env remotes test-servers
 .DEFAULT_GOAL := figures
 
 figures: venv
@@ -45,12 +45,27 @@ lock: venv
 	@$(UV)/bin/uv pip compile pyproject.toml benchmarks/peers.in --constraint requirements.lock --universal \
 		--prerelease if-necessary-or-explicit --python-version 3.11 --no-header --annotation-style line --quiet \
 		--output-file benchmarks/requirements.lock
+	@{ cat requirements-remotes.in; grep -E '^dvc(-data|-objects)?==' requirements.lock; } | $(UV)/bin/uv pip compile - \
+		--universal --python-version 3.11 --no-header --annotation-style line --quiet $(UPGRADE) \
+		--output-file requirements-remotes.lock
 
 # Peers of the benchmarks live in an environment of their own: .venv-bench/bin/python -m benchmarks.probes NAME.
 bench-env:
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.lock
 	@.venv-bench/bin/pip install --quiet --no-deps landscaper==1.3.1 --editable .
+
+# DVC with its clients for SSH and S3: .venv-remotes/bin/dvc push, .venv-remotes/bin/dvc pull.
+remotes: venv
+	@cmp -s requirements-remotes.lock .venv-remotes/made-from || { $(BIN)/python -m venv --clear .venv-remotes && \
+	.venv-remotes/bin/pip install --quiet --requirement requirements-remotes.lock && \
+	cp requirements-remotes.lock .venv-remotes/made-from; }
+
+# The S3 server that tests/workflow/test_remotes.py starts.
+test-servers: venv
+	@cmp -s tests/workflow/servers.lock .venv-servers/made-from || { $(BIN)/python -m venv --clear .venv-servers && \
+	.venv-servers/bin/pip install --quiet --no-deps --requirement tests/workflow/servers.lock && \
+	cp tests/workflow/servers.lock .venv-servers/made-from; }
 
 venv:
 	@command -v $(PYTHON) >/dev/null || { echo "make needs a Python to start with and found no '$(PYTHON)'; \
