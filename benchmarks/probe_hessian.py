@@ -4,7 +4,8 @@
 
 Truth: ARPACK in float64 to 1e-12 on a product written with plain autograd. Every contender, in float32, is timed at the
 cheapest setting of its ladder whose largest relative error is at most 1e-4; who has none is named and not timed. The
-peers' operators are made beforehand; symbreak's time is that of the whole probe. ``plain`` is ARPACK on a cached graph.
+peers' operators are made beforehand; symbreak's time is that of the whole probe, which on a processor with AMX searches
+in bfloat16 and then checks in float32 (``bfloat16`` says whether it did). ``plain`` is ARPACK on a cached graph.
 """
 
 import argparse
@@ -18,10 +19,11 @@ from benchmarks.hessian_nets import Trained, trained
 from benchmarks.hessian_peers import Array, Solver, largest, peers, product, solvers
 from symbreak.errors import SymbreakError
 from symbreak.probes import hessian
+from symbreak.probes.hessian_tape import fast_bfloat16
 from symbreak.training.device import prepare
 
 K, WIDTH, ACCURACY = 5, 32, 1e-4
-TOLERANCES = (1e-1, 5e-2, 2e-2, 1e-2, 7e-3, 5e-3, 3e-3, 2e-3, 1e-3)
+TOLERANCES = (1e-1, 5e-2, 2e-2, 1.5e-2, 1e-2, 7e-3, 5e-3, 3e-3, 2e-3, 1e-3)
 LEAST_RATIO = 3.0  # to the fastest peer that is accurate (issue 4)
 MOST_OF_ONE = 12.0  # the cost of all replicas (issue 4)
 
@@ -84,6 +86,7 @@ def body(bench: Bench, replicas: int) -> None:
     bench.number("all_over_one", ensemble["all"].median / ensemble["one"].median, at_most=MOST_OF_ONE)
     bench.note(
         replicas=replicas,
+        bfloat16=fast_bfloat16(one.data.x),
         data=many.source,
         fastest_peer=fastest,
         settings={name: found[0] for name, found in accurate.items()},

@@ -17,7 +17,7 @@ from symbreak.models import gaussnet, mlp
 from symbreak.models.activations import Activation
 from symbreak.models.model import Model
 from symbreak.models.stack import Stack
-from symbreak.probes import hessian, hessian_products, hessian_search, hessian_stack, lanczos, quadrature
+from symbreak.probes import hessian, hessian_products, hessian_search, hessian_stack, hessian_tape, lanczos, quadrature
 from symbreak.probes.hessian_products import CallProducts, Task, dense
 from symbreak.probes.hessian_stack import StackProducts
 from symbreak.probes.network import Data, Network, of_model, of_module
@@ -423,6 +423,119 @@ def test_single_precision_reaches_the_dense_answer_of_double_precision() -> None
     np.testing.assert_allclose(every["spectrum"].value, exact, atol=1e-12)
 
 
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches in bfloat16 whatever the size and the processor, in passes of 64 and one of the rest."""
+    monkeypatch.setattr(hessian_stack, "fast_bfloat16", lambda like: True)
+    monkeypatch.setattr(hessian_stack, "LARGE", 0)
+    monkeypatch.setattr(hessian_stack, "SAMPLES", 32)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("name", ["relu", "tanh", "erf", "sigmoid", "linear", "deep relu", "no bias", "gauss"])
+def test_coarse_products_and_gradients_are_near_the_exact_ones(name: str, loss: str) -> None:
+    (products,) = Task(NETWORKS[name], inputs(70), loss).groups(4)
+    near, v = products.coarse(), start(3, products.size, products.count)
+    assert near is not None
+    for found, expected in ((near(v), products(v)), (near.gradients(), products.gradients())):
+        assert found.dtype == F64
+        wrong = torch.linalg.vector_norm(found - expected, dim=(1, 2)) / torch.linalg.vector_norm(expected, dim=(1, 2))
+        assert (wrong < 0.01).all()
+        assert (wrong > 1e-4).all()  # else nothing was rounded, and nothing tested
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("tolerance", [3e-2, 1e-2])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_coarse_search_ends_at_exact_eigenvalues(dtype: torch.dtype, tolerance: float) -> None:
+    net, data = network((20,), replicas=3, dtype=dtype), inputs(300, dtype)
+    task = hessian_products.double(Task(net, data, "cross_entropy"))
+    exact = np.linalg.eigvalsh(oracle(task.network, task.data, "cross_entropy").numpy())
+    report = hessian.measure(net, data, seed=0, spectrum="none", probes=0, bottom=2, tolerance=tolerance)
+    scale = np.abs(exact).max(1, keepdims=True)
+    for prefix, expected in (("", exact[:, :-6:-1]), ("bottom_", exact[:, :2])):
+        values, residuals = (report.results[f"{prefix}{name}"].value for name in ("eigenvalues", "residuals"))
+        assert np.all(residuals <= tolerance * scale)
+        assert np.all(np.abs(values - expected) <= tolerance / 2 * scale)
+        nearest = np.abs(values[:, :, None] - exact[:, None]).min(2)
+        assert np.all(nearest <= residuals + 1e-5 * scale * (dtype == torch.float32))
+    assert report.warnings == []
+
+
+@pytest.mark.usefixtures("coarse")
+def test_values_and_residuals_after_a_coarse_search_are_those_of_exact_products() -> None:
+    net, data = NETWORKS["deep"], inputs(70)
+    values, vectors, residuals = hessian.eigenvectors(net, data, seed=0, k=3, tolerance=1e-2)
+    flat = torch.cat([vectors[name].flatten(2) for name in net.parameters], 2)
+    moved = flat @ oracle(net, data, "cross_entropy")
+    np.testing.assert_allclose((moved * flat).sum(2).numpy(), values, atol=1e-12)
+    rest = torch.linalg.vector_norm(moved - torch.from_numpy(values)[..., None] * flat, dim=2)
+    np.testing.assert_allclose(rest.numpy(), residuals, atol=1e-10)
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_coarse_search_that_does_not_end_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products in bfloat16 never leave residuals of 1e-9."""
+    monkeypatch.setattr(hessian_search, "COARSE", 0.0)
+    net, data = network((20,)), inputs(70)
+    exact = np.linalg.eigvalsh(oracle(net, data, "mse").numpy())
+    report = hessian.measure(net, data, seed=0, loss="mse", spectrum="none", probes=0, tolerance=1e-9)
+    np.testing.assert_allclose(report.results["eigenvalues"].value, exact[:, :-6:-1], rtol=1e-12)
+    assert report.warnings == []
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_tolerance_below_the_rounding_is_searched_for_with_exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(StackProducts, "coarse", lambda products: calls.append(products.count))
+    for tolerance, searches in ((1e-2, 1), (1e-3, 1)):
+        hessian.measure(network((20,)), inputs(70), seed=0, spectrum="none", probes=0, tolerance=tolerance)
+        assert len(calls) == searches
+
+
+@pytest.mark.usefixtures("coarse")
+def test_there_is_no_coarse_search_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too few inputs, activations that are not kept, a processor without AMX, a network that is not written out."""
+
+    def made(net: Network) -> object:
+        return next(Task(net, inputs(70), "mse").groups(4)).coarse()
+
+    net = NETWORKS["tanh"]
+    assert made(net) is not None
+    assert made(NETWORKS["convolution"]) is None
+    for module, name, value in (
+        (hessian_stack, "LARGE", 2**18),
+        (hessian_stack, "KEPT", 0),
+        (hessian_stack, "fast_bfloat16", hessian_tape.fast_bfloat16),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
+            changed.setattr(module, name, value)
+            assert made(net) is None
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert hessian_tape.fast_bfloat16(torch.zeros(1))
+    assert not hessian_tape.fast_bfloat16(torch.zeros(1, device="meta"))
+
+
+def test_what_another_search_found_is_refined_without_a_random_sequence() -> None:
+    matrix = symmetric(outliers(300, 10.0, 9.0, 8.0, -5.0))
+    theta, x = torch.linalg.eigh(matrix)
+    first = x[:, :, [-1, -2, -3, 0]].transpose(1, 2) + 1e-4 * start(4, 300)
+    widths = []
+
+    def apply(v: Tensor) -> Tensor:
+        widths.append(v.shape[1])
+        return v @ matrix
+
+    found = lanczos.eigenpairs(apply, first, top=3, bottom=1, tolerance=1e-2, explored=True)
+    assert widths == [4]
+    torch.testing.assert_close(found.values, theta[:, [-1, -2, -3, 0]], rtol=1e-4, atol=0)
+    refined = lanczos.eigenpairs(apply, first, top=3, bottom=1, tolerance=1e-8, explored=True)
+    assert refined.converged
+    torch.testing.assert_close(refined.values, theta[:, [-1, -2, -3, 0]], rtol=1e-12, atol=0)
+
+
 def test_zero_modes_that_are_left_out_are_among_the_ends() -> None:
     """A linear regression's Hessian has no negative mode: its smallest are the zero modes of the constant pixels."""
     net, data = NETWORKS["regression"], inputs(70)
@@ -461,7 +574,7 @@ def test_eigenvectors_are_directions_of_the_parameters() -> None:
 
 def test_iterations_that_stop_early_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     found = lanczos.eigenpairs
-    monkeypatch.setattr(hessian_search, "eigenpairs", lambda *args, **kw: found(*args, **kw, most=1))
+    monkeypatch.setattr(hessian_search, "eigenpairs", lambda *args, **kw: found(*args, **kw | {"most": 1}))
     report = hessian.measure(network((20,)), inputs(70), seed=0, tolerance=1e-9, spectrum="none", probes=0)
     assert report.warnings == ["some residuals are above the tolerance of 1e-09: read the eigenvalues' errors"]
 

@@ -2,8 +2,9 @@
 squared parameter) and numbers of negative and near-zero modes.
 
 Top and bottom eigenvalues by block Lanczos (``symbreak.probes.lanczos``), each with the residual ``|H v - lambda v|``,
-within which there is an eigenvalue of H. The whole spectrum is exact up to 8,000 parameters, from the dense Hessian in
-float64 by products with blocks of unit vectors, and beyond by stochastic Lanczos quadrature
+within which there is an eigenvalue of H. Where the processor is fast at bfloat16 the search may use it, but eigenvalues
+and residuals are those of products in the type of the weights. The whole spectrum is exact up to 8,000 parameters, from
+the dense Hessian in float64 by products with blocks of unit vectors, and beyond by stochastic Lanczos quadrature
 (``symbreak.probes.quadrature``). Modes are counted against cut-offs relative to the largest eigenvalue lambda_max, as
 fractions of near-zero modes are in the literature (Chaudhari et al. 2017, arXiv:1611.01838, section 5.1, who take
 absolute ones): negative if lambda <= -cut lambda_max, near zero if |lambda| is below that. At a kink of a ReLU the

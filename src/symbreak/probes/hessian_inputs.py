@@ -7,6 +7,7 @@ so that eigenvalues are those of the whole network.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,6 +32,11 @@ class Folded:
     constants: Tensor
     length: float
     width: int
+
+    @cached_property
+    def narrow(self) -> Tensor:
+        """``x`` in bfloat16."""
+        return self.x.bfloat16()
 
     def weight(self, v: Tensor) -> Tensor:
         """Return ``[..., out, m]`` as weights ``[..., out, width]``."""

@@ -22,6 +22,9 @@ SEEN = 1e-8  # square of the length of a direction among the classes' gradients,
 KNOWN = 20  # eigenvalues found before a quadrature, at least: at 10 probes its error is then a third of that without
 KNOWN_MOST = 1_000_000  # parameters up to which; more are left to 'k', as the vectors would not fit into memory
 GUARD = (2, 8)  # vectors of a block beyond the eigenvalues asked for and half as many more, and beyond them at most
+COARSE = 7e-3  # tolerance from which on coarse products may search: eigenvalues nearer than that they may mix up
+NEARER = 0.7  # of the tolerance asked for, to which the search goes, so that it holds for exact products too
+LONGEST = 8  # start blocks of coarse products, after which exact ones take over whatever was found
 
 Array = NDArray[np.float64]
 
@@ -140,30 +143,37 @@ def _spectrum(pairs: Pairs, products: Products, seeds: Sequence[int], options: O
 
 
 def pairs_of(apply: Callable[[Tensor], Tensor], products: Products, seeds: Sequence[int], options: Options) -> Pairs:
-    """Return eigenpairs of ``apply``, from start vectors of the replicas' own."""
-    start = _guess(products, _draws(products, seeds, "start", min(options.block, products.size)))
-    top, bottom = min(options.top, products.size), min(options.bottom, products.size)
-    return eigenpairs(apply, start, top=top, bottom=bottom, tolerance=options.tolerance)
+    """Return eigenpairs of ``apply``, from start vectors of the replicas' own.
 
-
-def _guess(products: Products, random: Tensor) -> Tensor:
-    """Start vectors: the main directions of the classes' gradients, of which a trained network's top eigenvectors are
-    nearly combinations (Papyan 2020, JMLR 21, 252), and random vectors, at least one.
+    Coarse products do the search if the tolerance is loose, and ``apply`` takes it on from what they found: eigenvalues
+    and residuals are its own, and the rounding of the coarse ones enters eigenvalues squared.
     """
-    if random.shape[1] == 1:
-        return random
+    coarse = products.coarse() if apply is products and options.tolerance >= COARSE else None
+    start = _guess(coarse or products, seeds, min(options.block, products.size))
+    top, bottom = min(options.top, products.size), min(options.bottom, products.size)
+    if coarse is None:
+        return eigenpairs(apply, start, top=top, bottom=bottom, tolerance=options.tolerance)
+    nearer, most = NEARER * options.tolerance, LONGEST * start.shape[1]
+    near = eigenpairs(coarse, start, top=top, bottom=bottom, tolerance=nearer, most=most)
+    return eigenpairs(apply, near.vectors, top=top, bottom=bottom, tolerance=options.tolerance, explored=True)
+
+
+def _guess(products: Products, seeds: Sequence[int], count: int) -> Tensor:
+    """Start vectors ``[R, count, n]``: the main directions of the classes' gradients, of which a trained network's top
+    eigenvectors are nearly combinations (Papyan 2020, JMLR 21, 252), and random vectors, at least one.
+    """
+    if count == 1:
+        return _draws(products, seeds, "start", 1)
     gradients = products.gradients()
-    _expect(
-        bool(gradients.isfinite().all()), "the gradient is not finite: expected finite numbers; give smaller weights"
-    )
-    scale = torch.linalg.vector_norm(gradients, dim=2).amax(1).clamp(min=torch.finfo(random.dtype).tiny)
-    gradients = gradients / scale.view(-1, 1, 1)
+    scale = torch.linalg.vector_norm(gradients, dim=2).amax(1)
+    _expect(bool(scale.isfinite().all()), "the gradient is not finite: expected finite numbers; give smaller weights")
+    gradients = gradients / scale.clamp(min=torch.finfo(scale.dtype).tiny).view(-1, 1, 1)
     squares, turns = torch.linalg.eigh(torch.bmm(gradients, gradients.transpose(1, 2)).double())
     # directions whose length is rounding say nothing: all replicas take as many as the one that has the fewest
     known = int((squares > SEEN * squares[:, -1:]).sum(1).min())
-    known = min(known, random.shape[1] - 1)
-    turn = turns[:, :, len(turns[0]) - known :].transpose(1, 2).to(random.dtype)
-    return torch.cat([torch.bmm(turn, gradients), random[:, known:]], 1)
+    known = min(known, count - 1)
+    turn = turns[:, :, len(turns[0]) - known :].transpose(1, 2).to(gradients.dtype)
+    return torch.cat([torch.bmm(turn, gradients), _draws(products, seeds, "start", count - known)], 1)
 
 
 def _draws(products: Products, seeds: Sequence[int], name: str, count: int) -> Tensor:

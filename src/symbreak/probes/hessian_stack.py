@@ -12,7 +12,7 @@ computed once; the first layer takes one matrix product forward and one back, fo
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -21,11 +21,14 @@ from symbreak.models.activations import ACTIVATIONS, EXPONENTIAL, Activation
 from symbreak.models.dense import linear
 from symbreak.models.stack import Stack
 from symbreak.probes.hessian_inputs import Folded
+from symbreak.probes.hessian_tape import Tape, fast_bfloat16, joined
 from symbreak.probes.network import Data, State
 from symbreak.training.losses import GRADIENTS
 
 SAMPLES = 1024  # a pass: tangents of 8 vectors at width 32 are then 1 MB and stay in a core's cache between products
-KEPT = 2**30  # bytes of activations that are kept between products; more are computed anew each time
+WIDER = 2  # such passes at once in bfloat16
+LARGE = 2**18  # numbers in x, from which on its products with vectors are most of the work
+KEPT = 2**30  # bytes of activations that are kept between products, without their copy; more are computed anew
 
 Second = Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, phi(z), phi'(z)) -> phi''(z)
 SECONDS: dict[Activation, Second | None] = {  # None: zero everywhere (but at a kink, where autograd says so too)
@@ -36,27 +39,6 @@ SECONDS: dict[Activation, Second | None] = {  # None: zero everywhere (but at a 
     ACTIVATIONS["erf"]: lambda z, h, slope: -2 * z * slope,
     EXPONENTIAL: lambda z, h, slope: slope,
 }
-
-
-@dataclass(frozen=True)
-class Tape:
-    """What all vectors share in a pass over B samples; entries run from the first layer on.
-
-    Attributes:
-        x: Folded inputs ``[B, m]``.
-        hidden: h_l, l >= 1, ``[R, in, B]``.
-        slopes: phi'(z_l), l < last, ``[R, out, B]``.
-        bends: phi''(z_l) (W_{l+1}' d_{l+1}), likewise, or None where phi'' is zero.
-        deltas: d_l, ``[R, out, B]``.
-        shares: softmax of the outputs, ``[R, C, B]``.
-    """
-
-    x: Tensor
-    hidden: list[Tensor]
-    slopes: list[Tensor]
-    bends: list[Tensor | None]
-    deltas: list[Tensor]
-    shares: Tensor
 
 
 class StackProducts:
@@ -84,29 +66,38 @@ class StackProducts:
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self.size = sum(self._sizes)
         self.zeros = sum(value[0].numel() for value in parameters.values()) - self.size
+        self._type = first.dtype
         self._kept = list(self._record()) if self._bytes() <= KEPT else None
 
     def __call__(self, v: Tensor) -> Tensor:
         """Return H v, ``[R, k, n]``, for vectors ``[R, k, n]``."""
-        u = self._split(v)
-        found = [torch.zeros_like(part) for part in u]
+        parts = self._split(v)
+        u, found = [part.to(self._type) for part in parts], [torch.zeros_like(part) for part in parts]
         for tape in self._tapes():
             self._add(tape, u, found)
         return torch.cat([part.flatten(2) for part in found], 2)
 
-    def gradients(self) -> Tensor:
-        """Return each class's part of the gradient of the mean loss, ``[R, C, n]``; samples must be sorted by label."""
-        labels = self._data.y.unique().tolist()
-        found = [
-            torch.zeros_like(part) for part in self._split(self.like.new_zeros(self.count, len(labels), self.size))
+    def coarse(self) -> "StackProducts | None":
+        """Return the same products in bfloat16 if that is faster; see ``Products``."""
+        if self._kept is None or self._inputs.x.numel() < LARGE or not fast_bfloat16(self.like):
+            return None
+        made = copy(self)
+        made._type = torch.bfloat16
+        made._state = {name: value.to(made._type) for name, value in self._state.items()}
+        made._kept = [
+            joined(self._kept[first : first + WIDER], self._inputs.narrow[first * SAMPLES : (first + WIDER) * SAMPLES])
+            for first in range(0, len(self._kept), WIDER)
         ]
+        return made
+
+    def gradients(self) -> Tensor:
+        """Return each class's part of the gradient of the mean loss, ``[R, C, n]``."""
+        labels = self._data.y.unique().unsqueeze(1)
+        found = [self.like.new_zeros(self.count, len(labels), *shape) for shape in self._shapes]
         first = 0
         for tape in self._tapes():
-            y = self._data.y[first : first + len(tape.x)]
-            for place, label in enumerate(labels):
-                rows = (y == label).nonzero().squeeze(1)
-                if len(rows):
-                    self._add_gradient(tape, slice(int(rows[0]), int(rows[-1]) + 1), [part[:, place] for part in found])
+            own = self._data.y[first : first + len(tape.x)] == labels
+            self._add_gradients(tape, own.to(self._type).unsqueeze(1), found)
             first += len(tape.x)
         return torch.cat([part.flatten(2) for part in found], 2)
 
@@ -176,14 +167,14 @@ class StackProducts:
             hidden.append(h)
         return pre, hidden[:-1]
 
-    def _add_gradient(self, tape: Tape, rows: slice, found: list[Tensor]) -> None:
-        """Add the gradient over some samples of a pass to ``found`` ``[R, ...]``."""
-        deltas = [delta[:, :, rows] for delta in tape.deltas]
-        found[0].add_(torch.matmul(deltas[0], tape.x[rows]))
+    def _add_gradients(self, tape: Tape, own: Tensor, found: list[Tensor]) -> None:
+        """Add the gradients over a pass, with the samples that each class owns ``[C, 1, B]``, to ``found``."""
+        deltas = [delta.unsqueeze(1) * own for delta in tape.deltas]
+        _add_product(found[0].view(-1, tape.x.shape[1]), deltas[0].flatten(0, 2), tape.x)
         for (weight, bias), delta, h in zip(self._layers(found), deltas[1:], tape.hidden, strict=True):
-            weight.add_(torch.bmm(delta, h[:, :, rows].transpose(1, 2)))
+            weight += torch.bmm(delta.flatten(1, 2), h.transpose(1, 2)).view(weight.shape)
             if bias is not None:
-                bias.add_(delta.sum(2))
+                bias += delta.sum(3)
 
     def _add(self, tape: Tape, u: list[Tensor], found: list[Tensor]) -> None:
         """Add the products over one pass to ``found``."""
@@ -201,12 +192,12 @@ class StackProducts:
             w = self._state[self._stack.names[layer + 1][0]]
             turned = direction.transpose(2, 3).flatten(1, 2)
             back = torch.bmm(turned, delta).view(-1, w.shape[2], b)
-            back = torch.baddbmm(back, _repeated(w.transpose(1, 2), d), d.flatten(0, 1)).view(rh.shape)
-            d = back.mul_(tape.slopes[layer].unsqueeze(1))
+            back.baddbmm_(_repeated(w.transpose(1, 2), d), d.flatten(0, 1))
+            d = back.view(rh.shape).mul_(tape.slopes[layer].unsqueeze(1))
             bend = tape.bends[layer]
             if bend is not None:
                 d.addcmul_(bend.unsqueeze(1), before)
-        found[0].view(-1, tape.x.shape[1]).addmm_(d.view(-1, d.shape[3]), tape.x)
+        _add_product(found[0].view(-1, tape.x.shape[1]), d.view(-1, d.shape[3]), tape.x)
 
     def _tangents(
         self, tape: Tape, first: Tensor, layers: list[tuple[Tensor, Tensor | None]]
@@ -215,11 +206,12 @@ class StackProducts:
         ways: list[tuple[Tensor, Tensor]] = []
         t = torch.mm(first.flatten(0, 2), tape.x.t()).view(*first.shape[:3], -1)
         for layer, (direction, bias) in enumerate(layers):
-            rh = t * tape.slopes[layer].unsqueeze(1)
+            slope = tape.slopes[layer].unsqueeze(1)
+            rh = t.mul_(slope) if tape.bends[layer] is None else t * slope  # t itself is asked for by bends only
             ways.append((t, rh))
             own = torch.bmm(direction.flatten(1, 2), tape.hidden[layer])
             w = self._state[self._stack.names[layer + 1][0]]
-            moved = torch.baddbmm(own.view(-1, w.shape[1], t.shape[3]), _repeated(w, rh), rh.flatten(0, 1))
+            moved = own.view(-1, w.shape[1], t.shape[3]).baddbmm_(_repeated(w, rh), rh.flatten(0, 1))
             t = moved.view(*rh.shape[:2], *moved.shape[1:])
             if bias is not None:
                 t += bias.unsqueeze(3)
@@ -232,12 +224,20 @@ class StackProducts:
             return t * (2 / (t.shape[2] * count))
         shares = tape.shares.unsqueeze(1)
         weighted = t * shares
-        return weighted.sub_(shares * weighted.sum(2, keepdim=True)).div_(count)
+        return weighted.sub_(shares * weighted.sum(2, keepdim=True)).div_(count).to(t.dtype)
 
 
 def supports(stack: Stack) -> bool:
     """Whether the second derivative of the stack's activation is known here."""
     return stack.activation in SECONDS
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``left right`` to ``total``, in its type."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(torch.mm(left, right))
 
 
 def _repeated(w: Tensor, like: Tensor) -> Tensor:

@@ -46,7 +46,14 @@ class Pairs:
 
 
 def eigenpairs(
-    apply: Apply, start: Tensor, *, top: int, bottom: int = 0, tolerance: float = 1e-3, most: int = 2000
+    apply: Apply,
+    start: Tensor,
+    *,
+    top: int,
+    bottom: int = 0,
+    tolerance: float = 1e-3,
+    most: int = 2000,
+    explored: bool = False,
 ) -> Pairs:
     """Find the ``top`` largest and ``bottom`` smallest eigenvalues of R symmetric operators at once.
 
@@ -60,16 +67,19 @@ def eigenpairs(
         bottom: How many of the smallest.
         tolerance: Residuals that are small enough, as a fraction of the largest absolute Ritz value.
         most: Products after which it is given up; ``converged`` is then false.
+        explored: Whether ``start`` is what a search of a nearby operator found: b >= top + bottom is then enough, and
+            no random sequence follows.
 
     Raises:
         SymbreakError: If b is too small, a product is not finite, or the basis does not fit into ``BYTES``.
     """
     block, n = start.shape[1:]
-    if max(top, bottom) >= block and block < n:
+    if max(top, bottom) >= block and block < n and not explored:
         raise SymbreakError(f"{top} and {bottom} eigenvalues need a block of at least one vector more, found {block}")
     if n < _least(block, top, bottom) + _widest(block, top, bottom):
         return _dense(apply, start, top, bottom)
     space = _Space(start, top, bottom)
+    space.explored = EXPLORED if explored else -1
     while True:
         space.multiply(apply)
         values, vectors, residuals = space.ritz()
@@ -79,7 +89,7 @@ def eigenpairs(
         if (converged and space.explored >= EXPLORED) or space.products >= most:
             return Pairs(values, vectors, norms, space.products, converged)
         worst = norms.topk(int(open_.sum(1).max()), dim=1).indices
-        space.extend(residuals.take_along_dim(worst.unsqueeze(2), 1))
+        space.extend(residuals[torch.arange(len(worst), device=worst.device).unsqueeze(1), worst])
 
 
 class _Space:
