@@ -32,7 +32,7 @@ STAGES = ("data", "results/desk/runs", "results/desk/probes", "results/desk/clai
 def pinned(mini_template: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The miniature, recorded, committed and pushed to a remote that is a folder."""
     folder = tmp_path_factory.mktemp("adopt")
-    shutil.copytree(mini_template.root, folder / "origin", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(mini_template.root, folder / "origin")
     workspace = Workspace(folder / "origin", mini_template.mirror)
     workspace.call("dvc", "remote", "add", "--default", "shared", str(folder / "remote"))
     workspace.call("symbreak", "record")
@@ -69,7 +69,7 @@ def edited(adopted: Workspace, tmp_path: Path) -> Workspace:
 
 def copy(workspace: Workspace, root: Path, *left_out: str) -> Workspace:
     """Copy a workspace with its time stamps."""
-    shutil.copytree(workspace.root, root, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", *left_out))
+    shutil.copytree(workspace.root, root, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
     return Workspace(root, workspace.mirror)
 
 

@@ -36,9 +36,9 @@ EXPERIMENT = {
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, source: Path | None) -> Workspace:
+def toy(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, given_mirror: Path | None) -> Workspace:
     """A copy of the project with one experiment more, whose table is made."""
-    workspace = copy_project(repo_root, tmp_path_factory.mktemp("toy"), source)
+    workspace = copy_project(repo_root, tmp_path_factory.mktemp("toy"), given_mirror)
     params = workspace.yaml("params.yaml")
     params["experiments"]["toy"] = EXPERIMENT
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

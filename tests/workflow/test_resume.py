@@ -46,9 +46,9 @@ ARM: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, source: Path | None) -> Workspace:
+def project(tmp_path_factory: pytest.TempPathFactory, repo_root: Path, given_mirror: Path | None) -> Workspace:
     """A copy of the project with MNIST prepared, and an arm of five groups that take longer than a moment."""
-    workspace = copy_project(repo_root, tmp_path_factory.mktemp("resume"), source)
+    workspace = copy_project(repo_root, tmp_path_factory.mktemp("resume"), given_mirror)
     overlay = workspace.yaml("params.smoke.yaml")
     overlay["experiments"]["gaussnet_mnist"] = {
         "seeds": [1, 2, 3, 4, 5],

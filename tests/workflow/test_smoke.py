@@ -63,7 +63,7 @@ def edited(smoke: Workspace, tmp_path: Path) -> Workspace:
     """The finished smoke run with a source tree of its own to edit; results are shared by links."""
     root = tmp_path / "edited"
     shared = {str(smoke.root): {"results", "data"}}
-    shutil.copytree(smoke.root, root, ignore=lambda folder, names: shared.get(folder, {"__pycache__"}))
+    shutil.copytree(smoke.root, root, ignore=lambda folder, names: shared.get(folder, set()))
     for folder in ("results", "data"):
         (root / folder).symlink_to(smoke.root / folder)
     return Workspace(root, smoke.mirror)
