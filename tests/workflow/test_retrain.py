@@ -1,6 +1,7 @@
 """``symbreak audit --retrain`` with the true Snakemake. Oracle: the miniature's own pinned bytes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,7 @@ def test_fresh_seeds_reach_the_jobs(pinned_template: Workspace, tmp_path: Path) 
     code, content = audited(pinned_template, "ssb-goldstone", "--fresh-seeds", "--keep", str(tmp_path / "kept"))
     assert code == 0, content["findings"]
     drawn = content["made"]["fresh_seeds"]
-    kept = Workspace(tmp_path / "kept", None)
-    claim = json.loads((kept.root / "results/desk/claims/ssb-goldstone.json").read_text())
+    written = pinned_template.yaml("params.yaml")["experiments"]["goldstone"]["seeds"]
+    claim = json.loads((tmp_path / "kept/results/desk/claims/ssb-goldstone.json").read_text())
     names = " ".join(unit["unit"] for unit in claim["parts"]["order_parameter"]["units"])
-    assert f"seed {drawn['1000']}" in names
-    assert "seed 1000" not in names
+    assert {int(seed) for seed in re.findall(r"\bseed (\d+)", names)} == {drawn[str(seed)] for seed in written}
