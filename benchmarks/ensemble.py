@@ -73,6 +73,9 @@ class Ours:
     def __init__(self, work: Work, made: Plan, nets: int) -> None:
         self.work, self.plan = work, made
         self.parts = groups(replicas(made.spec, range(nets)), made.spec.group)
+        self.batches = [
+            [made.batches(made.order(part, epoch), epoch) for epoch in range(1, made.epochs + 1)] for part in self.parts
+        ]
         self.ensembles: list[Ensemble] = []
 
     def reset(self) -> None:
@@ -83,9 +86,9 @@ class Ours:
 
     def train(self) -> None:
         """Train all networks."""
-        for part, ensemble in zip(self.parts, self.ensembles, strict=True):
-            for epoch in range(1, self.plan.epochs + 1):
-                for index in self.plan.batches(self.plan.order(part, epoch), epoch):
+        for epochs, ensemble in zip(self.batches, self.ensembles, strict=True):
+            for batches in epochs:
+                for index in batches:
                     ensemble.step(*self.work.train.batch(index), float(self.plan.rates[ensemble.steps]))
 
     def state(self) -> State:

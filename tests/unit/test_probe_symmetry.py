@@ -428,7 +428,7 @@ def test_zero_modes_are_counted_in_networks_whose_layers_are_not_known() -> None
         measure(network, data(), seed=1, family=["scaling"])
 
 
-@pytest.mark.parametrize("colours", [1, 2])  # vmap cannot take a batch of more than one to channels-last memory
+@pytest.mark.parametrize("colours", [1, 2])
 def test_convolutions_have_a_zero_mode_a_rectified_channel(colours: int) -> None:
     spec = CnnSpec(family="cnn", channels=(2,), pool=2, initial={"convs.0.bias": {"std": 0.1}})
     model = build(spec, (colours, 2, 2), CLASSES, torch.float64)

@@ -197,9 +197,7 @@ class Jacobian:
         """The Jacobian of each input's outputs, ``[B, C, ...]``: at once, or one by one."""
         try:
             return cast(State, vmap(jacrev(self._one), in_dims=(None, 0))(self.theta, x))
-        except (
-            RuntimeError
-        ):  # vmap knows neither every operation nor channels-last memory; others are raised again here
+        except RuntimeError:  # vmap does not know every operation; what is wrong with the network is raised again here
             singly = jacrev(self._one, chunk_size=1)  # without vmap
             found = [singly(self.theta, row) for row in x]
             return {name: torch.stack([each[name] for each in found]) for name in self.theta}
