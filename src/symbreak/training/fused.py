@@ -102,7 +102,7 @@ class Head(NamedTuple):
     """Mean losses ``[R]``, their gradient ``[R, H, B]`` by what the loop was given, and those of the last layer.
 
     ``summed`` ``[R, H]`` is ``delta`` summed over the batch; it is written only if the loop rectified. ``size`` is the
-    sum of the Euclidean norms of all of them, and of the inputs if they were given.
+    Euclidean norm of all of them together, plus that of the inputs if they were given.
     """
 
     losses: Tensor
