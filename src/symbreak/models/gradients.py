@@ -148,8 +148,8 @@ def add(
 class Derivatives(NamedTuple):
     """Losses ``[R]`` (means over the batch) and the gradient of each by every parameter.
 
-    ``size``, if known: not less than the Euclidean norm of the losses, nor than that of any whole gradient, nor than the
-    sum of those of both factors of any other.
+    ``size``, if known: not less than the Euclidean norm of the losses, nor than that of any whole gradient, nor than
+    the sum of those of both factors of any other.
     """
 
     losses: Tensor
