@@ -69,6 +69,12 @@ class Affine:
             columns = (torch.tensor(values, dtype=dtype, device=device)[:, None, None] for values in (scales, shifts))
             self._planes = [column.expand(shape).contiguous() for column in columns]
 
+    @property
+    def proportional(self) -> bool:
+        """Whether the map is one number times each pixel."""
+        scales, shifts = self.constants
+        return len(scales) == 1 and bool(shifts[0] == 0)
+
     def __call__(self, batch: Tensor) -> Tensor:
         """Return the standardised batch ``[..., C, H, W]``; the given one is not changed."""
         pixels = batch.to(self._dtype)

@@ -10,6 +10,7 @@ from symbreak.config.specs import TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.models.model import Model, State
 from symbreak.progress.reporter import reporter
+from symbreak.training.blank import without_blank
 from symbreak.training.checkpoint import Folder, Keeper, Snapshot
 from symbreak.training.ensemble import Ensemble
 from symbreak.training.evaluation import Score, evaluate
@@ -47,6 +48,7 @@ def train(
         The trained groups, in the order of ``replicas(spec, seeds)``.
     """
     lengths = plan(spec, train_set.count)
+    task = without_blank(model, spec, train_set, test_set)
     parts = groups(replicas(spec, seeds), min(spec.group, model.max_group or spec.group))
     trained: list[Trained] = []
     with reporter(label, lengths.steps * len(parts)) as update:
@@ -58,8 +60,8 @@ def train(
 
         for number, part in enumerate(parts):
             rows = [replica.number for replica in part]
-            group = _Group(lengths, model, part, train_set.of(rows), test_set.of(rows), device, report)
-            trained.append(group.train(keep.of(number) if keep else None))
+            group = _Group(lengths, task.model, part, task.train.of(rows), task.test.of(rows), device, report)
+            trained.append(task.whole(group.train(keep.of(number) if keep else None)))
     return trained
 
 

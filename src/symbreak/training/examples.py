@@ -35,6 +35,11 @@ class Examples:
         """Examples a replica."""
         return self.images.shape[1]
 
+    @property
+    def proportional(self) -> bool:
+        """Whether every input is one number times its pixel, so that it is 0 where the pixel is."""
+        return self.convert is _already or (isinstance(self.convert, Affine) and self.convert.proportional)
+
     def of(self, seeds: Sequence[int]) -> "Examples":
         """Return the examples of some of the seeds, given by their numbers."""
         images, labels = (a if a.shape[0] == 1 else _chosen(a, seeds) for a in (self.images, self.labels))

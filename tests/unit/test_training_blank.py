@@ -1,0 +1,163 @@
+"""Training without inputs that are 0 in every image, against training with them: the same but for rounding."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from symbreak.config.models import ModelSpec
+from symbreak.config.specs import DataSpec, StandardiseSpec, TrainingSpec
+from symbreak.data.statistics import Statistics
+from symbreak.data.tensors import Affine
+from symbreak.models.model import Model, build
+from symbreak.training.blank import MULTIPLE, without_blank
+from symbreak.training.checkpoint import Folder
+from symbreak.training.engine import train
+from symbreak.training.ensemble import Ensemble
+from symbreak.training.examples import Examples
+from symbreak.training.trained import Trained
+
+SHAPE, CLASSES, COUNT, SEEDS = (1, 9, 8), 3, 14, (4, 2, 9)
+CPU, ONLY_TESTED = torch.device("cpu"), 70  # a pixel that is 0 in all training images, but not in a test image
+MLP = {"family": "mlp", "hidden": (5,)}
+TANH = MLP | {"hidden": (6, 4), "activation": "tanh"}
+GAUSS = {"family": "gaussnet", "width": 7}
+HEAVY = {"name": "sgd", "lr": 0.2, "momentum": 0.5}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "relu": (MLP, {}),
+    "relu without momentum": (MLP, {"optimiser": {"name": "sgd", "lr": 0.2}}),
+    "tanh": (TANH, {"order": "own"}),
+    "gauss": (GAUSS, {"loss": "mse"}),
+    "adam": (MLP, {"optimiser": {"name": "adam", "lr": 0.01}}),
+    "rmsprop": (TANH, {"optimiser": {"name": "rmsprop", "lr": 0.01}}),
+    "groups": (MLP, {"group": 2}),
+    "a mean of its own": (MLP | {"initial": {"layers.0.weight": {"mean": 0.3}}}, {}),
+}
+
+
+def pixels(copies: int = 1) -> Tensor:
+    """Bytes ``[K, N, C, H, W]``, 0 in about three quarters of all pixels, in others of each copy."""
+    draw = torch.Generator().manual_seed(5)
+    images = torch.randint(256, (copies, COUNT, *SHAPE), generator=draw, dtype=torch.uint8).flatten(2)
+    used = torch.stack([torch.randperm(ONLY_TESTED, generator=draw)[:17] for _ in range(copies)])
+    mask = torch.zeros(copies, images.shape[2], dtype=torch.bool).scatter_(1, used, value=True)
+    return (images * mask.unsqueeze(1)).view(copies, COUNT, *SHAPE)
+
+
+def sets(copies: int = 1, kind: str = "unit", *, own_way: bool = False) -> tuple[Examples, Examples]:
+    """Training and test examples; ``own_way``: the same numbers by a function of which nothing is known."""
+    statistics = Statistics((0.3,), (0.2,))
+    spec = DataSpec(set="mnist", standardise=StandardiseSpec(kind=kind))  # type: ignore[arg-type]
+    affine = Affine(spec.standardise, statistics, SHAPE, torch.float64, CPU)
+    labels = torch.randint(CLASSES, (1, COUNT), generator=torch.Generator().manual_seed(6))
+    tested = pixels(copies).flip(1)
+    tested[0, 3].flatten()[ONLY_TESTED] = 200
+    convert = (lambda batch: affine(batch)) if own_way else affine
+    train_set, test_set = (Examples(images, labels, convert) for images in (pixels(copies), tested))
+    return train_set, test_set
+
+
+def specified(settings: dict[str, Any]) -> TrainingSpec:
+    base = {"epochs": 3, "batch": 4, "optimiser": HEAVY, "dtype": "float64", "checkpoints": [2]}
+    return TrainingSpec.model_validate(base | settings)
+
+
+def built(model: dict[str, Any]) -> Model:
+    return build(TypeAdapter(ModelSpec).validate_python(model), SHAPE, CLASSES, torch.float64)
+
+
+def trained(
+    model: dict[str, Any], settings: dict[str, Any], data: tuple[Examples, Examples], keep: Folder | None = None
+) -> list[Trained]:
+    return train(specified(settings), built(model), SEEDS, *data, device=CPU, label="test", keep=keep)
+
+
+@pytest.mark.parametrize("copies", [1, len(SEEDS)])
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_changes_but_rounding(case: str, copies: int) -> None:
+    model, settings = CASES[case]
+    task = without_blank(built(model), specified(settings), *sets(copies))
+    assert task.narrow and task.train.images.shape[-1] < 72
+    found, expected = (trained(model, settings, sets(copies, own_way=way)) for way in (False, True))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.losses, other.losses, rtol=1e-10, atol=0)
+        for epoch, true in zip(one.epochs, other.epochs, strict=True):
+            torch.testing.assert_close(epoch.test.loss, true.test.loss, rtol=1e-10, atol=0)
+            assert torch.equal(epoch.test.correct, true.test.correct)
+        assert one.checkpoints.keys() == other.checkpoints.keys()
+        for step, state in one.checkpoints.items():
+            assert list(state) == list(other.checkpoints[step])
+            for name, value in state.items():
+                torch.testing.assert_close(value, other.checkpoints[step][name], rtol=1e-10, atol=1e-12)
+
+
+def test_other_weights_keep_their_first_values_to_the_last_bit() -> None:
+    blank = pixels().flatten(0, 2).flatten(1).eq(0).all(0)
+    (group,) = trained(TANH, {"group": 3}, sets())
+    first, last = (group.checkpoints[step]["layers.0.weight"] for step in (0, group.plan.steps))
+    assert torch.equal(first, torch.stack([built(TANH).init(seed)["layers.0.weight"] for seed in SEEDS]))
+    assert torch.equal(first[:, :, blank], last[:, :, blank])
+    assert not (first == last)[:, :, ~blank].any()
+
+
+def test_as_many_inputs_are_kept_as_products_like() -> None:
+    train_set, test_set = sets()
+    task = without_blank(built(MLP), specified({}), train_set, test_set)
+    live = ((train_set.images != 0) | (test_set.images != 0)).any(1).flatten()
+    assert task.train.images.shape == (1, COUNT, 1, 1, 2 * MULTIPLE) and live.sum() == 18
+    assert live[ONLY_TESTED] and not (train_set.images.flatten(2)[..., ONLY_TESTED]).any()
+    kept = task.model.init(1)["layers.0.weight"]
+    whole = built(MLP).init(1)["layers.0.weight"]
+    columns = [int((whole == column[:, None]).all(0).nonzero()) for column in kept.T]
+    assert columns == sorted(columns) and set(live.nonzero().flatten().tolist()) < set(columns)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "kind"),
+    [
+        (MLP, {"optimiser": HEAVY | {"weight_decay": 0.1}}, "unit"),
+        (MLP, {"optimiser": {"name": "flow", "lr": 0.1}, "batch": None}, "unit"),
+        (MLP, {"observe": {"norms": {}}}, "unit"),
+        (MLP, {}, "dataset"),
+        (MLP | {"norm": "batch"}, {}, "unit"),
+        ({"family": "cnn", "channels": (2,)}, {}, "unit"),
+    ],
+    ids=["decay", "flow", "observed", "shifted", "normalised", "convolutional"],
+)
+def test_all_inputs_stay_where_the_others_matter(model: dict[str, Any], settings: dict[str, Any], kind: str) -> None:
+    spec = specified(settings) if "observe" not in settings else specified({}).model_copy(update=settings)
+    net, (train_set, test_set) = built(model), sets(kind=kind)
+    task = without_blank(net, spec, train_set, test_set)
+    assert task.narrow is None
+    assert (task.model, task.train, task.test) == (net, train_set, test_set)
+
+
+def test_all_inputs_stay_if_none_is_blank() -> None:
+    train_set, test_set = sets()
+    full = Examples(train_set.images.clamp(min=1), train_set.labels, train_set.convert)
+    assert without_blank(built(MLP), specified({}), full, test_set).narrow is None
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (undisturbed,) = trained(MLP, {"group": 3}, sets())
+    step = Ensemble.step
+
+    def killed(self: Ensemble, *args: Any, **kwargs: Any) -> Tensor:
+        if self.steps == 7:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    path = tmp_path / "a.resume"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), Folder(path, {}, seconds=0) as keep:
+        patched.setattr(Ensemble, "step", killed)
+        trained(MLP, {"group": 3}, sets(), keep)
+    with Folder(path, {}, seconds=0) as keep:
+        snapshot = keep.of(0).last()
+        (resumed,) = trained(MLP, {"group": 3}, sets(), keep)
+    assert snapshot and snapshot.facts["steps"] == 7
+    assert torch.equal(resumed.losses, undisturbed.losses)
+    for number, state in undisturbed.checkpoints.items():
+        assert all(torch.equal(value, resumed.checkpoints[number][name]) for name, value in state.items())
