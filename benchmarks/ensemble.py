@@ -4,9 +4,9 @@
 
 Batch 128, SGD 0.1, the same initial values and data orders for all; (a) one order shared by all networks, (b) an own
 order each. Only updates are timed: networks, optimisers, orders and images are prepared beforehand. The peers have
-theirs as floats; symbreak leaves out pixels that are 0 in all images, which takes ``seconds_to_prepare`` a training (not an epoch), and
-the percentage of the ceiling counts what is then multiplied. ``--headline`` also trains 2,000 such networks for 10
-epochs of 60,000 images, and scales the loop's time from a sample of its steps.
+theirs as floats; symbreak leaves out pixels that are 0 in all images, which takes ``seconds_to_prepare`` a training
+(not an epoch), and the percentage of the ceiling counts what is then multiplied. ``--headline`` also trains 2,000
+such networks for 10 epochs of 60,000 images, and scales the loop's time from a sample of its steps.
 """
 
 import time

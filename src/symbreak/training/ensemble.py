@@ -10,6 +10,7 @@ from symbreak.config.specs import TrainingSpec
 from symbreak.models.gradients import Dense, Derivatives, Gradient
 from symbreak.models.model import Model, State
 from symbreak.training.differentiate import differentiator
+from symbreak.training.graphs import Graphed
 from symbreak.training.losses import LOSSES
 from symbreak.training.noise import StepNoise
 from symbreak.training.norms import total
@@ -36,8 +37,10 @@ class Ensemble:
         self.state: State = {name: torch.stack([r[name] for r in initial]).to(device) for name in initial[0]}
         self._parameters = {n: v for n, v in self.state.items() if n not in model.buffers}
         self._buffers = {n: v for n, v in self.state.items() if n in model.buffers}
-        self._differentiate = differentiator(model, spec)
         folded = model.stack is not None
+        self._differentiate = differentiator(model, spec)
+        if folded and device.type == "cuda":
+            self._differentiate = Graphed(self._differentiate)
         self._compiled = folded and device.type == "cpu"
         self._update = (
             None if spec.optimiser.name == "flow" else update(spec.optimiser, self._parameters, folded=folded)
