@@ -20,7 +20,7 @@ The kernel bounds for three noise variances, errors included, against
   that stay in the cache (``cached``), where the same processor is ten times as fast;
 * ``distances``: the products of float64 matrices for all pairs of samples, which no implementation is spared either.
 
-No package on PyPI has these bounds or this binning.
+No package on PyPI has these bounds or this binning. All takes about two minutes.
 """
 
 import math
@@ -178,9 +178,11 @@ def body(bench: Bench) -> None:
     """Check that all find the same, time them, and compare."""
     found, source = load("mnist")
     every, labels = layers(found.train_images[:SAMPLES]), found.train_labels[:SAMPLES].astype(np.int64)
+    say("whether all find the same, about 10 s")
     equality = assert_equal(every, labels)
     ways: dict[str, Callable[[Sequence[Tensor], Ids], object]]
     ways = {"symbreak": binned, "unique": binned_unique, "void": binned_void}
+    say(f"binning, {bench.count} rounds of 1 s")
     times = bench.rounds("binning", {n: lambda w=work: w(every, labels) for n, work in ways.items()})  # type: ignore[misc]
     plain = min(times[name].median for name in ("unique", "void"))
     bench.number("plain_over_symbreak_binning", plain / times["symbreak"].median, at_least=LEAST_BINNING)
@@ -190,6 +192,7 @@ def body(bench: Bench) -> None:
 
 def _bounds(bench: Bench, every: Sequence[Tensor], labels: Ids) -> None:
     first, few, pairs = [t[:SAMPLES_SCIPY] for t in every], labels[:SAMPLES_SCIPY], len(labels) ** 2 // 2
+    say(f"kernel bounds, {bench.count} rounds of 7 s")
     times = bench.rounds(
         "kernel bounds",
         {
@@ -200,6 +203,7 @@ def _bounds(bench: Bench, every: Sequence[Tensor], labels: Ids) -> None:
             f"symbreak, {len(few)} samples": lambda: bounded(first, few),
         },
     )
+    say(f"scipy's, {bench.count} rounds of 6 s")
     slow = bench.rounds(f"kernel bounds of {len(few)} samples", {"scipy": lambda: bounded_scipy(first, few)})
     ours, inevitable = times["symbreak"].median, times["distances"].median
     bench.number("bounds_over_exp_floor", ours / times["exponentials"].median, at_most=MOST_BOUNDS)
@@ -208,6 +212,11 @@ def _bounds(bench: Bench, every: Sequence[Tensor], labels: Ids) -> None:
     )
     bench.number("bounds_over_cached_exp", ours / times["cached"].median)
     bench.number("scipy_over_symbreak_bounds", slow["scipy"].median / times[f"symbreak, {len(few)} samples"].median)
+
+
+def say(what: str) -> None:
+    """Print what is under way."""
+    print(f"{what} ...", flush=True)
 
 
 if __name__ == "__main__":

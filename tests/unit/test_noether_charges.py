@@ -12,7 +12,7 @@ from symbreak.config.specs import OptimiserSpec, TrainingSpec
 from symbreak.errors import SymbreakError
 from symbreak.models import mlp
 from symbreak.theory.noether import DEGREE, HeavyBall, discrete
-from symbreak.training.observers import charge_sums, charges
+from symbreak.training.observers import charge_sums, charges, rows
 
 SEEDS, STEPS, UNITS = (1, 2), 60, 4
 BALL = HeavyBall(0.05, 0.5, 1e-2)
@@ -167,8 +167,8 @@ def test_every_sum_is_the_obvious_one(
     monkeypatch.setattr(charge_sums, "_compiled", getattr(charge_sums, follow))
     states, depth = walk(hidden, dtype, bias), len(hidden) + 1
     sums = charge_sums.ChargeSums(states[0], depth)
-    rows = [{name: value.clone() for name, value in sums.update(state).items()} for state in states]
-    found, moved = charge_sums.charges_and_increments({name: torch.stack([r[name] for r in rows]) for name in rows[0]})
+    seen = [{name: value.clone() for name, value in sums.update(state).named.items()} for state in states]
+    found, moved = charge_sums.charges_and_increments({name: torch.stack([r[name] for r in seen]) for name in seen[0]})
     assert found.keys() == obvious(states[0], depth).keys()
     for number, state in enumerate(states):
         for name, expected in obvious(state, depth).items():
@@ -196,13 +196,59 @@ def test_the_state_before_is_asked_for_only_when_the_observer_has_no_copy() -> N
     assert all(torch.equal(value, whole[name]) for name, value in observer.tensors().items())
 
 
+def test_the_array_of_a_tensor_is_its_values_now_whatever_became_of_it() -> None:
+    memory, value = charge_sums.Memory(), torch.arange(9.0).view(3, 3)
+    first = memory(value)
+    value.mul_(2)
+    assert memory(value) is first, "changed in place: the memory is the same"
+    assert first.tolist() == value.tolist()
+    value.t_()  # the same tensor at the same place in another order, so that its memory will not do
+    for factor in (1, 3):
+        assert memory(value.mul_(factor)).tolist() == value.tolist()
+        assert memory(value).flags.c_contiguous
+    value.t_()
+    value.data = torch.full((3, 3), 7.0)
+    assert memory(value).tolist() == value.tolist(), "the same tensor at another place"
+    other = torch.ones(3, 3)
+    assert memory(other).tolist() == other.tolist()
+    assert memory(value).tolist() == value.tolist()
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_packed_rows_are_recorded_as_their_parts_are(on_cpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By numpy and, as a GPU does it, by torch; also after the parts' order has changed on the way to disk and back."""
+    if not on_cpu:
+        monkeypatch.setattr(rows.Packed, "array", None)
+    monkeypatch.setattr(rows.Rows, "BLOCK", 4)
+    whole, plain = rows.Rows(), rows.Rows()
+    row = rows.pack({"b": (2, 3), "a": (2,)}, torch.device("cpu"))
+    for number in range(10):
+        row.named["b"][:] = number + torch.arange(6).view(2, 3) / 8
+        row.named["a"][:] = -number
+        whole.append(row)
+        plain.append(row.named)
+        if number == 5:
+            whole.restore({name: value.clone() for name, value in sorted(whole.stacked().items(), reverse=True)})
+    found = whole.stacked()
+    assert found["b"][7].tolist() == [[7.0, 7.125, 7.25], [7.375, 7.5, 7.625]]
+    assert found["a"][:, 1].tolist() == [-number for number in range(10)]
+    assert all(torch.equal(value, found[name]) for name, value in plain.stacked().items())
+
+
+def test_a_packed_row_of_another_layout_is_refused() -> None:
+    record = rows.Rows()
+    record.append(rows.pack({"a": (2, 3), "b": (1,)}, torch.device("cpu")))
+    with pytest.raises(SymbreakError, match="expected a row of the shapes"):
+        record.append(rows.pack({"a": (3, 2), "b": (1,)}, torch.device("cpu")))  # as many numbers
+
+
 def test_shapes_and_precision() -> None:
     observed, _ = train(network(), dtype=torch.float32)
     for name, value in observed.items():
-        rows = STEPS if name.endswith("/D") else STEPS + 1
+        length = STEPS if name.endswith("/D") else STEPS + 1
         width = 1 if ".sum/" in name else UNITS
         assert value.dtype == torch.float64
-        assert tuple(value.shape) == (rows, len(SEEDS), width), name
+        assert tuple(value.shape) == (length, len(SEEDS), width), name
 
 
 @pytest.mark.parametrize("killed", [0, 1, 40])

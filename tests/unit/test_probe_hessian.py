@@ -202,6 +202,31 @@ def test_restarts_converge_where_one_basis_does_not(monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("near", [1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-9, 0.0])
+def test_blocks_are_orthonormal_however_dependent_their_rows_are(
+    near: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that differ by ``near``: Cholesky's factor serves the first ones, Householder's the others."""
+    left: list[Tensor] = []
+    householder = torch.linalg.qr
+
+    def counted(f: Tensor) -> tuple[Tensor, Tensor]:
+        left.append(f)
+        found: tuple[Tensor, Tensor] = householder(f)
+        return found
+
+    monkeypatch.setattr(torch.linalg, "qr", counted)
+    f = start(1, 500, 2).repeat(1, 4, 1) + near * start(4, 500, 2)
+    q = lanczos._orthonormal(f.to(dtype))
+    bound = 10 * torch.finfo(dtype).eps
+    torch.testing.assert_close(q @ q.transpose(1, 2), torch.eye(4, dtype=dtype).repeat(2, 1, 1), rtol=0, atol=bound)
+    assert bool(left) == (near < 1e-1)
+    if near >= 1e-3:  # in their order: each row is within the span of as many of the first
+        part = torch.linalg.vector_norm(torch.tril(f.to(dtype) @ q.transpose(1, 2)), dim=2)
+        torch.testing.assert_close(part, torch.linalg.vector_norm(f.to(dtype), dim=2))
+
+
 def test_giving_up_is_said() -> None:
     matrix = symmetric(torch.linspace(-1, 1, 400, dtype=F64)[None])
     found = lanczos.eigenpairs(lambda v: v @ matrix, start(7, 400), top=4, tolerance=1e-10, most=15)
@@ -425,7 +450,7 @@ def test_single_precision_reaches_the_dense_answer_of_double_precision() -> None
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches in bfloat16 whatever the size and the processor, in passes of 64 and one of the rest."""
+    """Searches in bfloat16 whatever the size and the processor, in passes of 32 and one of the rest."""
     monkeypatch.setattr(hessian_stack, "fast_bfloat16", lambda like: True)
     monkeypatch.setattr(hessian_stack, "LARGE", 0)
     monkeypatch.setattr(hessian_stack, "SAMPLES", 32)
@@ -608,6 +633,18 @@ def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
     weights["layers.1.bias"][1, 0] = value
     with pytest.raises(SymbreakError, match=r"layers\.1\.bias"):
         hessian.measure(replace(net, parameters=weights), data, seed=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool])
+def test_finite_numbers_whose_sum_overflows_are_finite(dtype: torch.dtype) -> None:
+    most = torch.finfo(dtype).max if dtype.is_floating_point else 1
+    assert hessian_search._finite(torch.full((9,), most, dtype=dtype))
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_no_number_hides_one_that_is_not_finite(wrong: float) -> None:
+    assert not hessian_search._finite(torch.tensor([1.0, wrong, 2.0]))
+    assert not hessian_search._finite(torch.tensor([-wrong, wrong, 0.0]))
 
 
 def test_a_hessian_that_overflows_is_refused() -> None:

@@ -169,7 +169,7 @@ def _summed(part: Network, data: Data, loss: str, batch: int, takes: Sequence[Ta
             for state, take in zip(found, takes, strict=True):
                 state[name] = take(items, state.get(name))
     for name, total in found[-1].items():  # of squares or lengths, which are not finite if a gradient is not
-        if not bool(torch.isfinite(total.sum())):
+        if not math.isfinite(float(total.sum())):
             raise SymbreakError(
                 f"the gradient of '{name}' or its square is NaN or infinite; probe weights before they diverged"
             )

@@ -101,10 +101,14 @@ def checked(network: Network, data: Data, loss: str, options: Options) -> Task:
     _expect(not large, f"'exact' is for at most {EXACT_MOST} parameters, found {network.size}; take spectrum 'slq'")
     _expect(len(data.y) > 0 and len(data.x) == len(data.y), f"found {len(data.x)} inputs and {len(data.y)} labels")
     tensors = {"inputs": data.x} | network.parameters | network.buffers
-    # one pass: the extremes are NaN if any entry is
-    wrong = sorted(name for name, value in tensors.items() if not bool(torch.stack(value.aminmax()).isfinite().all()))
+    wrong = sorted(name for name, value in tensors.items() if not _finite(value))
     _expect(not wrong, f"expected finite numbers, found NaN or infinity in {wrong}; give weights and data without them")
     return Task(network, data, loss)
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether all entries are finite: their sum, in the fewest steps, says so unless it overflows."""
+    return bool(value.sum().isfinite()) or bool(value.isfinite().all())
 
 
 def _expect(holds: bool, sentence: str) -> None:

@@ -21,12 +21,11 @@ from symbreak.models.activations import ACTIVATIONS, EXPONENTIAL, Activation
 from symbreak.models.dense import linear
 from symbreak.models.stack import Stack
 from symbreak.probes.hessian_inputs import Folded
-from symbreak.probes.hessian_tape import Tape, fast_bfloat16, joined
+from symbreak.probes.hessian_tape import Tape, fast_bfloat16, narrowed
 from symbreak.probes.network import Data, State
 from symbreak.training.losses import GRADIENTS
 
-SAMPLES = 1024  # a pass: tangents of 8 vectors at width 32 are then 1 MB and stay in a core's cache between products
-WIDER = 2  # such passes at once in bfloat16
+SAMPLES = 2048  # a pass: half as many stay nearer to a core's cache, but their many small operations take longer
 LARGE = 2**18  # numbers in x, from which on its products with vectors are most of the work
 KEPT = 2**30  # bytes of activations that are kept between products, without their copy; more are computed anew
 
@@ -84,10 +83,8 @@ class StackProducts:
         made = copy(self)
         made._type = torch.bfloat16
         made._state = {name: value.to(made._type) for name, value in self._state.items()}
-        made._kept = [
-            joined(self._kept[first : first + WIDER], self._inputs.narrow[first * SAMPLES : (first + WIDER) * SAMPLES])
-            for first in range(0, len(self._kept), WIDER)
-        ]
+        parts = self._inputs.narrow.split(SAMPLES)
+        made._kept = [narrowed(tape, x) for tape, x in zip(self._kept, parts, strict=True)]
         return made
 
     def gradients(self) -> Tensor:

@@ -4,7 +4,6 @@ Where the processor multiplies matrices in bfloat16 (Intel's AMX), products of t
 right to about 1 in 300: enough for a search whose result exact products then check.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,27 +31,18 @@ class Tape:
     shares: Tensor
 
 
-def joined(tapes: Sequence[Tape], x: Tensor) -> Tape:
-    """Return passes as one over inputs ``x``, in their type but for the softmax, in which rounding would not cancel."""
-    bends = [tape.bends for tape in tapes]
+def narrowed(tape: Tape, x: Tensor) -> Tape:
+    """Return a pass over inputs ``x``, in bfloat16 but for the softmax, in which rounding would not cancel."""
     return Tape(
         x,
-        _layers([tape.hidden for tape in tapes], x.dtype),
-        _layers([tape.slopes for tape in tapes], x.dtype),
-        [None if layer[0] is None else _one(layer, x.dtype) for layer in zip(*bends, strict=True)],
-        _layers([tape.deltas for tape in tapes], x.dtype),
-        torch.cat([tape.shares for tape in tapes], 2),
+        [part.bfloat16() for part in tape.hidden],
+        [part.bfloat16() for part in tape.slopes],
+        [None if part is None else part.bfloat16() for part in tape.bends],
+        [part.bfloat16() for part in tape.deltas],
+        tape.shares,
     )
 
 
 def fast_bfloat16(like: Tensor) -> bool:
     """Whether matrices in bfloat16 are multiplied several times as fast as those of the type and device of ``like``."""
     return like.device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-
-
-def _layers(passes: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> list[Tensor]:
-    return [_one(layer, dtype) for layer in zip(*passes, strict=True)]
-
-
-def _one(passes: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor:
-    return torch.cat([part.to(dtype) for part in passes if part is not None], 2)

@@ -9,14 +9,13 @@ W1 and b1, most of a net's, is gone. Relative errors for G4_c do not grow with N
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from symbreak.probes.npoint_moments import product_sums
-from symbreak.probes.npoint_sampling import Ensemble, draw, evaluate
+from symbreak.probes.npoint_sampling import Ensemble, alone, draw, evaluate
 from symbreak.theory.correlators import whitened
 from symbreak.theory.gaussnet import log_normaliser
 from symbreak.theory.wick import centred, multisets, pairings, places
@@ -52,10 +51,7 @@ def overlaps(ensemble: Ensemble, x: Array, nets: int) -> Iterator[tuple[Array, A
     a, b = multisets(len(x), 2).T
     for block in range(math.ceil(nets / ensemble.block)):
         drawn = draw(ensemble, factor, block)
-        # each neuron as a net of its own, of width 1 with W1 = 1 and b1 = 0
-        count = drawn.normals.shape[1]
-        alone = replace(drawn, w1=torch.ones(count, 1, 1), b1=torch.zeros(count, 1), weights=None)
-        s = evaluate(ensemble.neuron, factor, offset, alone).view(-1, ensemble.width, len(x)).double()
+        s = evaluate(ensemble.neuron, factor, offset, alone(drawn)).view(-1, ensemble.width, len(x)).double()
         found = (s.transpose(1, 2) @ s / ensemble.width).numpy()[:, a, b]
         inside = slice(nets - block * ensemble.block)
         yield found[inside], None if drawn.weights is None else drawn.weights[inside]

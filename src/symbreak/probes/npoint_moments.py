@@ -14,13 +14,15 @@ from math import comb
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from symbreak.errors import SymbreakError
 from symbreak.theory.wick import Index, multisets, places
 
 Array = NDArray[np.float64]
-CHUNK = 2**16  # numbers of F_k held at once: 0.5 MB
+CHUNK = 2**15  # numbers of F_k held at once: 0.25 MB
 LEAST_BLOCKS = 8  # a standard error from fewer is not one
 
 
@@ -74,7 +76,9 @@ class Estimate:
     share: Array
 
 
-def product_sums(field: Array, orders: Sequence[int], weights: Array | None = None) -> dict[int, Array]:
+def product_sums(
+    field: Array | NDArray[np.float32], orders: Sequence[int], weights: Array | None = None
+) -> dict[int, Array]:
     """Return the sums over samples of the products of the field, order -> ``[E_order]``.
 
     Args:
@@ -82,24 +86,26 @@ def product_sums(field: Array, orders: Sequence[int], weights: Array | None = No
         orders: Orders of the products, at least 1.
         weights: One weight a sample, ``[M]``; default 1.
     """
+    from symbreak.probes.kernels.powers import fill  # numba takes a second to import
+
     factors = _factors(field.shape[1], tuple(orders))
+    heavy = np.ones(len(field)) if weights is None else weights
     size = max(1, min(len(field), CHUNK // factors.wide))
-    held = np.empty((factors.ends[-1], size)), np.empty((len(factors.rows), size))
-    products, sums = np.zeros((len(factors.rows), factors.wide)), np.zeros(factors.ends[-2])
+    powers, left, matrices = factors.empty(size)
+    products, sums = torch.zeros((len(factors.rows), factors.wide), dtype=torch.float64), np.zeros(factors.ends[-2])
     for start in range(0, len(field), size):
-        chunk = slice(start, start + size)
-        powers, left = (buffer[:, : len(field[chunk])] for buffer in held)
-        _fill(powers, field[chunk].T, factors.ends)
-        weight = np.ones(powers.shape[1]) if weights is None else weights[chunk]
-        np.take(powers, factors.rows, axis=0, out=left, mode="clip")  # what "raise" takes goes through a copy
-        if weights is not None:
-            left *= weight
-        products += left @ powers[factors.ends[-2] :].T
-        sums += powers[: factors.ends[-2]] @ weight
-    return factors.of_orders(products, sums)
+        chunk = np.ascontiguousarray(field[start : start + size])
+        if len(chunk) < size:  # the last one: slices of the arrays would be strided
+            powers, left, matrices = factors.empty(len(chunk))
+        fill(chunk, heavy[start : start + size], factors.before, factors.point, factors.rows, powers, left, sums)
+        # MKL's product, as numpy's BLAS takes 1.3 times as long for so few rows
+        products.addmm_(*matrices)
+    return factors.of_orders(products.numpy(), sums)
 
 
-def field_sums(fields: Array, orders: Sequence[int], weights: Array | None = None) -> dict[int, Array]:
+def field_sums(
+    fields: Array | NDArray[np.float32], orders: Sequence[int], weights: Array | None = None
+) -> dict[int, Array]:
     """Return :func:`product_sums` of D fields ``[M, D, P]``, order -> ``[D, E_order]``."""
     found = [product_sums(fields[:, at], orders, weights) for at in range(fields.shape[1])]
     return {order: np.stack([sums[order] for sums in found]) for order in orders}
@@ -146,12 +152,16 @@ class _Factors:
     Attributes:
         points: Number of points P.
         ends: Where F_0, F_1 ... end in F.
+        before: For each row of F_2 .. F_k, the row of F that it is a product of, with the row ``point``.
+        point: See ``before``.
         rows: Rows of F that are multiplied by F_k, each of ``ends[-1] - ends[-2]`` rows.
         places: Order n -> for n >= k each element's place among the rows and in F_k, for n < k none.
     """
 
     points: int
     ends: tuple[int, ...]
+    before: Index
+    point: Index
     rows: Index
     places: dict[int, tuple[Index, Index] | None]
 
@@ -159,6 +169,11 @@ class _Factors:
     def wide(self) -> int:
         """The number of rows of F_k."""
         return self.ends[-1] - self.ends[-2]
+
+    def empty(self, samples: int) -> tuple[Array, Array, tuple[Tensor, Tensor]]:
+        """Return room for F ``[E, samples]`` and its rows ``rows``; the latter and F_k^T also as torch has them."""
+        powers, left = np.empty((self.ends[-1], samples)), np.empty((len(self.rows), samples))
+        return powers, left, (torch.from_numpy(left), torch.from_numpy(powers[self.ends[-2] :]).T)
 
     def of_orders(self, products: Array, sums: Array) -> dict[int, Array]:
         """Return order -> ``[E]`` of the products with F_k and of the sums of the rows before it."""
@@ -176,7 +191,7 @@ def _factors(points: int, orders: tuple[int, ...]) -> _Factors:
     starts = {order: (0, *ends)[order - largest] for order in pairs}
     rows = np.unique(np.concatenate([starts[order] + left for order, (left, _) in pairs.items()]))
     found = {order: (np.searchsorted(rows, starts[order] + left), right) for order, (left, right) in pairs.items()}
-    return _Factors(points, ends, rows, {order: found.get(order) for order in orders})
+    return _Factors(points, ends, *_steps(points, ends), rows, {order: found.get(order) for order in orders})
 
 
 def _halves(points: int, order: int, largest: int) -> tuple[Index, Index]:
@@ -190,13 +205,12 @@ def _halves(points: int, order: int, largest: int) -> tuple[Index, Index]:
     return places(points, first) if cut else none, places(points, last)
 
 
-def _fill(powers: Array, field: Array, ends: tuple[int, ...]) -> None:
-    """Fill F with the products over the multisets of the field ``[P, M]``, F_0 first."""
-    points = len(field)
-    powers[0], powers[1 : ends[1]] = 1, field
+def _steps(points: int, ends: tuple[int, ...]) -> tuple[Index, Index]:
+    """Return of which two rows of F each row of F_2 .. F_k is the product: one of the order before, and a point."""
+    before, point = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for order in range(2, len(ends)):
-        before, at = powers[: ends[order - 1]], ends[order - 1]
         for first in range(points):  # the multisets that start with it are this point with the last ones of one less
             count = comb(points - first + order - 2, order - 1)
-            np.multiply(before[len(before) - count :], powers[1 + first], out=powers[at : at + count])
-            at += count
+            before.append(np.arange(ends[order - 1] - count, ends[order - 1]))
+            point.append(np.full(count, 1 + first))
+    return np.concatenate(before), np.concatenate(point)

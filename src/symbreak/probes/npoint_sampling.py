@@ -21,17 +21,14 @@ from torch import Tensor
 
 from symbreak.errors import SymbreakError
 from symbreak.models.activations import ACTIVATIONS
-from symbreak.probes.npoint_moments import BlockSums, blocks, field_sums
+from symbreak.probes.npoint_moments import BlockSums, blocks
+from symbreak.probes.npoint_pieces import Piece, Single, block_sums
 from symbreak.seeding import derive
 from symbreak.theory.correlators import Neuron, whitened
 from symbreak.theory.gaussnet import log_normaliser
 
 Array = NDArray[np.float64]
-Piece = tuple[Array, Array | None]  # samples and their weights
-BLOCK = (
-    2**16
-)  # neurons a block: 1.6 MB with 6 points, about a core's cache; a quarter of it costs up to 1.3 times as much
-COLLECTED = 2**11  # samples whose products are summed at once
+BLOCK = 2**16  # neurons a block: 0.8 MB with one output and 2 directions, which a core's cache holds
 TILTS = (4, 6)  # orders of the correlators whose tails are reached for
 
 
@@ -94,7 +91,7 @@ class Weights:
     b1: Array
 
 
-def outputs(ensemble: Ensemble, x: Array, first: int, count: int) -> Iterator[Piece]:
+def outputs(ensemble: Ensemble, x: Array, first: int, count: int) -> Iterator[tuple[Array, Array | None]]:
     """Yield outputs f(x) ``[n, D, P]`` and weights ``[n]`` (None: 1) of nets ``first`` .. ``first + count``, in blocks.
 
     Drawn and evaluated in single precision, whose rounding (1e-7) is far below the sampling error.
@@ -108,13 +105,8 @@ def outputs(ensemble: Ensemble, x: Array, first: int, count: int) -> Iterator[Pi
     Raises:
         SymbreakError: If ``x`` is not a finite array [P, d].
     """
-    factor, offset = _factor(ensemble, x), _offset(ensemble, x)
-    size, last = ensemble.block, first + count
-    for block in range(first // size, math.ceil(last / size)):
-        drawn = draw(ensemble, factor, block)
-        inside = slice(max(first - block * size, 0), last - block * size)
-        f = evaluate(ensemble.neuron, factor, offset, drawn)[inside]
-        yield f.double().numpy(), None if drawn.weights is None else drawn.weights[inside]
+    for f, found in _singles(ensemble, x, first, count):
+        yield f.astype(np.float64), found
 
 
 def sample(
@@ -134,7 +126,7 @@ def sample(
     Raises:
         SymbreakError: Too few nets for an error, or ``x`` is not a finite array [P, d].
     """
-    return _sums(outputs(ensemble, x, 0, nets), blocks(nets, jackknife_blocks), orders)
+    return block_sums(_singles(ensemble, x, 0, nets), blocks(nets, jackknife_blocks), orders)
 
 
 def neuron_moments(
@@ -155,7 +147,7 @@ def neuron_moments(
     Raises:
         SymbreakError: Too few neurons for an error, or ``x`` is not a finite array [P, d].
     """
-    found = _sums(_single_neurons(ensemble, x, neurons), blocks(neurons, jackknife_blocks), orders)
+    found = block_sums(_single_neurons(ensemble, x, neurons), blocks(neurons, jackknife_blocks), orders)
     return BlockSums({order: sums[:, 0] for order, sums in found.sums.items()}, found.weights)
 
 
@@ -188,29 +180,27 @@ def draw(ensemble: Ensemble, factor: Array, block: int) -> Drawn:
     size, width, wide, rank = ensemble.block, ensemble.width, ensemble.outputs, factor.shape[1]
     names = ("npoint", ensemble.neuron, f"width={width}", f"block={block}")
     bits = np.random.SFC64(derive(ensemble.seed, *names))
-    parts = (rank * size * width, size * wide * width, size * wide)
-    normals, w1, b1 = _normals(bits, sum(parts)).split(parts)
-    normals, w1, b1 = normals.view(rank, -1), w1.view(size, wide, width), b1.view(size, wide)
-    w1.mul_(ensemble.sigma_w / math.sqrt(width))
-    b1.mul_(ensemble.sigma_b)
-    weights = _tilt(normals.view(rank, size, width), factor, np.random.Generator(bits)) if ensemble.tilted else None
-    return Drawn(normals, w1, b1, weights)
+    inner, outer = rank * size * width, size * wide * width
+    flat = _normals(bits, inner + outer + size * wide)
+    normals, w1 = flat[:inner].reshape(rank, -1), flat[inner : inner + outer].reshape(size, wide, width)
+    b1 = flat[inner + outer :].reshape(size, wide)
+    w1 *= ensemble.sigma_w / math.sqrt(width)
+    b1 *= ensemble.sigma_b
+    weights = _tilt(normals.reshape(rank, size, width), factor, np.random.Generator(bits)) if ensemble.tilted else None
+    return Drawn(torch.from_numpy(normals), torch.from_numpy(w1), torch.from_numpy(b1), weights)
 
 
-def _normals(bits: np.random.BitGenerator, count: int) -> Tensor:
-    """Return N(0, 1) numbers in single precision by Box and Muller (1958), twice as fast as torch's or numpy's.
+def _normals(bits: np.random.BitGenerator, count: int) -> Single:
+    """Return N(0, 1) numbers in single precision by Box and Muller (1958), faster than torch's or numpy's.
 
     From 31 bits, whose smallest values stay apart in single precision: they end at 6.7 standard deviations (torch's
     at 5.8, which is within reach of the moments of exp).
     """
-    half = (count + 1) // 2
-    words = torch.from_numpy(bits.random_raw(half).view(np.int32)).to(torch.float32)
-    radius, angle = words[:half], words[half:].mul_(math.pi / 2**31)
-    radius.abs_().clamp_(min=0.5).mul_(1 / 2**31).log_().mul_(-2).sqrt_()
-    cosine = torch.cos(angle)
-    angle.sin_().mul_(radius)
-    radius.mul_(cosine)
-    return words[:count]
+    from symbreak.probes.kernels.normals import box_muller  # numba takes a second to import
+
+    words = bits.random_raw((count + 1) // 2).view(np.int32)
+    box_muller(words)
+    return words.view(np.float32)[:count]
 
 
 def evaluate(neuron: Neuron, factor: Array, offset: Tensor, drawn: Drawn) -> Tensor:
@@ -222,27 +212,54 @@ def evaluate(neuron: Neuron, factor: Array, offset: Tensor, drawn: Drawn) -> Ten
         offset: What is subtracted from the pre-activations, ``[P, 1]``.
         drawn: The nets.
     """
+    rows = torch.from_numpy(factor).to(drawn.normals.dtype)
+    if neuron == "gauss":
+        return _gauss(rows, offset, drawn)
     size, _, width = drawn.w1.shape
-    s = _neurons(neuron, factor, offset, drawn.normals).view(-1, size, width)
+    s = ACTIVATIONS[neuron].value_(rows @ drawn.normals).view(-1, size, width)
     return torch.baddbmm(drawn.b1[:, :, None], drawn.w1, s.permute(1, 2, 0))
 
 
-def _neurons(neuron: Neuron, factor: Array, offset: Tensor, normals: Tensor) -> Tensor:
-    rows = torch.from_numpy(factor).to(normals.dtype)
-    if neuron == "gauss":
-        return torch.addmm(offset, rows, normals, beta=-1).exp_()
-    return ACTIVATIONS[neuron].value_(rows @ normals)
+def _singles(ensemble: Ensemble, x: Array, first: int, count: int) -> Iterator[Piece]:
+    """Yield outputs as :func:`outputs` does, in the single precision in which they are computed."""
+    factor, offset = _factor(ensemble, x), _offset(ensemble, x)
+    size, last = ensemble.block, first + count
+    for block in range(first // size, math.ceil(last / size)):
+        f, found = _evaluated(ensemble, factor, offset, block)
+        inside = slice(max(first - block * size, 0), last - block * size)
+        yield f[inside].numpy(), None if found is None else found[inside]
 
 
-def _tilt(normals: Tensor, factor: Array, generator: np.random.Generator) -> Array:
+def _evaluated(ensemble: Ensemble, factor: Array, offset: Tensor, block: int) -> tuple[Tensor, Array | None]:
+    # a function of its own, which forgets a block's draws before the next are made: two would not fit in the cache
+    drawn = draw(ensemble, factor, block)
+    return evaluate(ensemble.neuron, factor, offset, drawn), drawn.weights
+
+
+def _gauss(rows: Tensor, offset: Tensor, drawn: Drawn) -> Tensor:
+    from symbreak.probes.kernels.gauss import gauss  # numba takes a second to import
+
+    f = torch.empty(*drawn.b1.shape, len(rows))
+    given = [t.contiguous().numpy() for t in (rows, offset[:, 0], drawn.normals, drawn.w1, drawn.b1)]
+    gauss(given[0], given[1], given[2], given[3], given[4], f.numpy())
+    return f
+
+
+def alone(drawn: Drawn) -> Drawn:
+    """Return each neuron as a net of its own, of width 1 with W1 = 1 and b1 = 0, without weights."""
+    count = drawn.normals.shape[1]
+    return replace(drawn, w1=torch.ones(count, 1, 1), b1=torch.zeros(count, 1), weights=None)
+
+
+def _tilt(normals: Single, factor: Array, generator: np.random.Generator) -> Array:
     """Shift the first neuron of each net by a drawn component and return p/q; ``normals`` ``[r, B, N]`` is changed.
 
     Nets do not know the order of their neurons, so that shifting the first is drawing which.
     """
     shifts = np.vstack([np.zeros((1, factor.shape[1])), *(order * factor for order in TILTS)])
-    chosen = torch.from_numpy(generator.integers(len(shifts), size=normals.shape[1]))
-    normals[:, :, 0] += torch.from_numpy(shifts).to(normals.dtype)[chosen].T
-    flat = normals.reshape(len(normals), -1).double().numpy()
+    chosen = generator.integers(len(shifts), size=normals.shape[1])
+    normals[:, :, 0] += shifts.astype(normals.dtype)[chosen].T
+    flat = normals.reshape(len(normals), -1).astype(np.float64)
     logarithms = shifts @ flat - 0.5 * np.sum(shifts**2, axis=1)[:, None]
     mixture = np.exp(logarithms).mean(axis=0).reshape(normals.shape[1:]).mean(axis=1)
     found: Array = 1 / mixture
@@ -256,40 +273,8 @@ def _single_neurons(ensemble: Ensemble, x: Array, count: int) -> Iterator[Piece]
     for block in range(math.ceil(count / single.block)):
         drawn = draw(single, factor, block)
         inside = slice(count - block * single.block)
-        s = _neurons(single.neuron, factor, offset, drawn.normals).T[inside, None]
-        yield s.double().numpy(), None if drawn.weights is None else drawn.weights[inside]
-
-
-def _sums(pieces: Iterator[Piece], parts: Sequence[slice], orders: Sequence[int]) -> BlockSums:
-    """Sum pieces ``[n, D, P]`` with weights ``[n]``, which follow one another, over ``parts`` of all samples."""
-    totals: list[dict[int, Array]] = [{} for _ in parts]
-    done = 0
-    for values, weights in _collected(pieces):
-        end = done + len(values)
-        for part, total in zip(parts, totals, strict=True):
-            if part.start < end and part.stop > done:
-                cut = slice(max(part.start - done, 0), part.stop - done)
-                for order, sums in field_sums(values[cut], orders, None if weights is None else weights[cut]).items():
-                    total[order] = total.get(order, 0.0) + sums
-        done = end
-    return BlockSums.of([(total, float(part.stop - part.start)) for part, total in zip(parts, totals, strict=True)])
-
-
-def _collected(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Yield pieces of at least ``COLLECTED`` samples, but for the last: sums over a few cost as much as over many."""
-    held: list[Piece] = []
-    for piece in pieces:
-        held.append(piece)
-        if sum(len(values) for values, _ in held) >= COLLECTED:
-            yield _joined(held)
-            held = []
-    if held:
-        yield _joined(held)
-
-
-def _joined(held: Sequence[Piece]) -> Piece:
-    weights = [weight for _, weight in held if weight is not None]
-    return np.concatenate([values for values, _ in held]), np.concatenate(weights) if weights else None
+        s = evaluate(single.neuron, factor, offset, alone(drawn))[inside]
+        yield s.numpy(), None if drawn.weights is None else drawn.weights[inside]
 
 
 def _factor(ensemble: Ensemble, x: Array) -> Array:

@@ -34,19 +34,51 @@ def follow(
     """
     out[:] = 0.0
     shift[:] = 0.0
+    if out.shape[2] and shift.shape[1]:
+        _everything(weight, last_weight, into, out, shift)
+    else:
+        _some(weight, last_weight, into, out, shift)
+    for r in range(bias.shape[0]):
+        for unit in range(bias.shape[1]):
+            value = np.float64(bias[r, unit])
+            step = value - np.float64(last_bias[r, unit])
+            into[0, r, unit] += value * value
+            into[1, r, unit] += step * step
+            if shift.shape[1]:
+                shift[r, weight.shape[2]] += value
+            last_bias[r, unit] = bias[r, unit]
+
+
+# Loops over three axes written out: given rows of them, the compiler would not vectorise the five sums.
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _everything(weight: Weights, last: Weights, into: Array, out: Array, shift: Array) -> None:
+    """Write the sums of the weights over inputs and add those over outputs, see ``follow``; all are wanted."""
     for r in range(weight.shape[0]):
         for unit in range(weight.shape[1]):
-            new, old = weight[r, unit], last_weight[r, unit]
+            squares, moved = 0.0, 0.0
+            for i in range(weight.shape[2]):
+                value = np.float64(weight[r, unit, i])
+                step = value - np.float64(last[r, unit, i])
+                squares += value * value
+                moved += step * step
+                out[0, r, i] += value * value
+                out[1, r, i] += step * step
+                shift[r, i] += value
+                last[r, unit, i] = weight[r, unit, i]
+            into[0, r, unit], into[1, r, unit] = squares, moved
+
+
+@njit(cache=True, nogil=True)
+def _some(weight: Weights, last: Weights, into: Array, out: Array, shift: Array) -> None:
+    """Do the same where ``out`` or ``shift`` is not wanted."""
+    for r in range(weight.shape[0]):
+        for unit in range(weight.shape[1]):
+            new, old = weight[r, unit], last[r, unit]
             if out.shape[2]:
                 _add_squares(new, old, out[0, r], out[1, r])
             if shift.shape[1]:
-                _add(new, bias[r, unit], shift[r])
-            squares, moved = _row(new, old)
-            value = np.float64(bias[r, unit])
-            step = value - np.float64(last_bias[r, unit])
-            into[0, r, unit] = squares + value * value
-            into[1, r, unit] = moved + step * step
-            last_bias[r, unit] = bias[r, unit]
+                _add(new, shift[r])
+            into[0, r, unit], into[1, r, unit] = _row(new, old)
 
 
 @njit(cache=True, nogil=True)
@@ -60,11 +92,10 @@ def _add_squares(new: Weights, old: Weights, squares: Array, moved: Array) -> No
 
 
 @njit(cache=True, nogil=True)
-def _add(new: Weights, bias: float, total: Array) -> None:
-    """Add ``new`` ``[inputs]`` and, last, ``bias`` to ``total`` ``[inputs + 1]``."""
+def _add(new: Weights, total: Array) -> None:
+    """Add ``new`` ``[inputs]`` to ``total``, which may be longer."""
     for i in range(new.shape[0]):
         total[i] += np.float64(new[i])
-    total[new.shape[0]] += np.float64(bias)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

@@ -8,12 +8,17 @@ Of layer ``l``, weights ``[R, out, in]`` and biases ``[R, out]`` (zero if it has
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from symbreak.training.observers.rows import Packed, pack
+
 State = dict[str, Tensor]
+Array = NDArray[Any]
 
 
 class Layer(NamedTuple):
@@ -35,13 +40,13 @@ class ChargeSums:
     """
 
     def __init__(self, state: Mapping[str, Tensor], depth: int) -> None:
-        self._layers = [_layer(state, layer, depth) for layer in range(depth)]
+        self._sums = pack(_shapes(state, depth), state[_weight(0)].device)
+        self._layers = [_layer(state, layer, self._sums.named) for layer in range(depth)]
         self._no_biases = {n: layer.bias for n, layer in enumerate(self._layers) if _bias(n) not in state}
-        self._sums = _named(self._layers)
         on_cpu = state[_weight(0)].device.type == "cpu"
         self._follow = _compiled(self._layers) if on_cpu else _plain(self._layers)
 
-    def update(self, state: Mapping[str, Tensor]) -> State:
+    def update(self, state: Mapping[str, Tensor]) -> Packed:
         """Return the sums of ``state`` and of its increments since it was last seen, overwritten by the next call."""
         for number in range(len(self._layers)):
             bias = self._no_biases.get(number)
@@ -74,12 +79,33 @@ def _compiled(layers: list[Layer]) -> Follow:
     from symbreak.training.observers import charge_kernel  # numba takes its time to load, and a GPU does without
 
     places = [tuple(part.numpy() for part in layer) for layer in layers]
+    now = [(Memory(), Memory()) for _ in layers]
 
     def follow(number: int, weight: Tensor, bias: Tensor) -> None:
-        now = (value.detach().contiguous().numpy() for value in (weight, bias))
-        charge_kernel.follow(*now, *places[number])
+        of_weight, of_bias = now[number]
+        charge_kernel.follow(of_weight(weight), of_bias(bias), *places[number])
 
     return follow
+
+
+class Memory:
+    """The array of a tensor that, as a rule, is the one of the last call with other values, at the same place.
+
+    To ask torch for it takes as long, between two large products, as all sums of a small layer.
+    """
+
+    def __init__(self) -> None:
+        self._tensor: Tensor | None = None
+        self._at = 0
+        self._array = np.empty(0)
+
+    def __call__(self, value: Tensor) -> Array:
+        """Return the values, C-contiguous: the tensor's own memory if that is, else a copy."""
+        own = value.is_contiguous()
+        if not own or value is not self._tensor or value.data_ptr() != self._at:
+            self._array = value.detach().contiguous().numpy()
+            self._tensor, self._at = value, value.data_ptr()
+        return self._array
 
 
 def _plain(layers: list[Layer]) -> Follow:
@@ -101,26 +127,29 @@ def _plain(layers: list[Layer]) -> Follow:
     return follow
 
 
-def _named(layers: list[Layer]) -> State:
-    found: State = {}
-    for number, layer in enumerate(layers):
-        found[f"incoming.{number}"] = layer.incoming
-        if layer.outgoing.numel():
-            found[f"outgoing.{number - 1}"] = layer.outgoing
-        if layer.shift.numel():
-            found[f"shift.{number}"] = layer.shift
+def _shapes(state: Mapping[str, Tensor], depth: int) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for number in range(depth):
+        replicas, units, inputs = state[_weight(number)].shape
+        found[f"incoming.{number}"] = (2, replicas, units)
+        if number:
+            found[f"outgoing.{number - 1}"] = (2, replicas, inputs)
+        if number >= depth - 2:  # only the last two layers carry a translation charge or its control
+            found[f"shift.{number}"] = (replicas, inputs + 1)
     return found
 
 
-def _layer(state: Mapping[str, Tensor], number: int, depth: int) -> Layer:
+def _layer(state: Mapping[str, Tensor], number: int, sums: State) -> Layer:
     weight = state[_weight(number)]
-    replicas, units, inputs = weight.shape
+    replicas, units, _ = weight.shape
     bias = state.get(_bias(number), weight.new_zeros(replicas, units))
-    # Only the last two layers carry a translation charge or its control.
-    shifts = inputs + 1 if number >= depth - 2 else 0
-    sums = ((2, replicas, units), (2, replicas, inputs if number else 0), (replicas, shifts))
-    empty = (torch.zeros(shape, dtype=torch.float64, device=weight.device) for shape in sums)
-    return Layer(_own(weight), _own(bias), *empty)
+    outgoing = sums.get(f"outgoing.{number - 1}", _nothing(weight, 2, replicas, 0))
+    shift = sums.get(f"shift.{number}", _nothing(weight, replicas, 0))
+    return Layer(_own(weight), _own(bias), sums[f"incoming.{number}"], outgoing, shift)
+
+
+def _nothing(like: Tensor, *shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.float64, device=like.device)
 
 
 def _own(value: Tensor) -> Tensor:
