@@ -202,6 +202,34 @@ def test_restarts_converge_where_one_basis_does_not(monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(found.values, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("blocks", [6, 40])
+def test_a_basis_that_grows_is_one_that_was_large_at_once(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not it is restarted later: after 6 blocks it is, within 40 not."""
+    monkeypatch.setattr(lanczos, "BLOCKS", blocks)
+    matrix = symmetric(torch.linspace(-1, 1, 300, dtype=F64)[None])
+    ends = []
+    for first in (4, blocks):
+        monkeypatch.setattr(lanczos, "FIRST", first)
+        ends.append(lanczos.eigenpairs(lambda v: v @ matrix, start(5, 300), top=2, bottom=1, tolerance=1e-4))
+    assert ends[0].products > 4 * 5 and (ends[0].products > blocks * 5) == (blocks == 6)
+    assert ends[0].products == ends[1].products and ends[0].converged
+    assert torch.equal(ends[0].values, ends[1].values) and torch.equal(ends[0].vectors, ends[1].vectors)
+
+
+@pytest.mark.parametrize("slopes", [(0.0, 1.0), (0.0, 0.25, 1.0)])
+def test_masks_are_products_with_slopes(slopes: tuple[float, ...]) -> None:
+    draw = torch.Generator().manual_seed(3)
+    slope = torch.tensor(slopes)[torch.randint(len(slopes), (2, 5, 7), generator=draw)]
+    empty = torch.zeros(2, 5, 7)
+    tape = hessian_tape.Tape(empty, [empty], [slope], [None], [empty], empty)
+    (narrow,) = hessian_tape.narrowed(tape, empty.bfloat16()).slopes
+    assert (narrow.dtype == torch.int16) == (len(slopes) == 2)
+    values = torch.randn(2, 3, 5, 7, generator=draw).bfloat16()
+    expected = values * slope.unsqueeze(1).bfloat16()
+    found = hessian_tape.sloped(values, narrow.unsqueeze(1))
+    assert torch.equal(found, expected) and found.data_ptr() == values.data_ptr()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("near", [1.0, 1e-1, 1e-2, 1e-3, 1e-5, 1e-9, 0.0])
 def test_blocks_are_orthonormal_however_dependent_their_rows_are(

@@ -21,7 +21,7 @@ from symbreak.models.activations import ACTIVATIONS, EXPONENTIAL, Activation
 from symbreak.models.dense import linear
 from symbreak.models.stack import Stack
 from symbreak.probes.hessian_inputs import Folded
-from symbreak.probes.hessian_tape import Tape, fast_bfloat16, narrowed
+from symbreak.probes.hessian_tape import Tape, fast_bfloat16, narrowed, sloped
 from symbreak.probes.network import Data, State
 from symbreak.training.losses import GRADIENTS
 
@@ -188,9 +188,10 @@ class StackProducts:
                 bias += d.sum(3)
             w = self._state[self._stack.names[layer + 1][0]]
             turned = direction.transpose(2, 3).flatten(1, 2)
-            back = torch.bmm(turned, delta).view(-1, w.shape[2], b)
+            room = rh.flatten(1, 2)  # R h is done with, and its memory still in the cache
+            back = torch.bmm(turned, delta, out=room).view(-1, w.shape[2], b)
             back.baddbmm_(_repeated(w.transpose(1, 2), d), d.flatten(0, 1))
-            d = back.view(rh.shape).mul_(tape.slopes[layer].unsqueeze(1))
+            d = sloped(back.view(rh.shape), tape.slopes[layer].unsqueeze(1))
             bend = tape.bends[layer]
             if bend is not None:
                 d.addcmul_(bend.unsqueeze(1), before)
@@ -204,7 +205,7 @@ class StackProducts:
         t = torch.mm(first.flatten(0, 2), tape.x.t()).view(*first.shape[:3], -1)
         for layer, (direction, bias) in enumerate(layers):
             slope = tape.slopes[layer].unsqueeze(1)
-            rh = t.mul_(slope) if tape.bends[layer] is None else t * slope  # t itself is asked for by bends only
+            rh = sloped(t if tape.bends[layer] is None else t.clone(), slope)  # t itself is asked for by bends only
             ways.append((t, rh))
             own = torch.bmm(direction.flatten(1, 2), tape.hidden[layer])
             w = self._state[self._stack.names[layer + 1][0]]

@@ -17,7 +17,7 @@ class Tape:
     Attributes:
         x: Folded inputs ``[B, m]``.
         hidden: h_l, l >= 1, ``[R, in, B]``.
-        slopes: phi'(z_l), l < last, ``[R, out, B]``.
+        slopes: phi'(z_l), l < last, ``[R, out, B]``; in a narrow copy, if all are 0 or 1, as masks (int16, 0 or -1).
         bends: phi''(z_l) (W_{l+1}' d_{l+1}), likewise, or None where phi'' is zero.
         deltas: d_l, ``[R, out, B]``.
         shares: softmax of the outputs, ``[R, C, B]``.
@@ -36,11 +36,28 @@ def narrowed(tape: Tape, x: Tensor) -> Tape:
     return Tape(
         x,
         [part.bfloat16() for part in tape.hidden],
-        [part.bfloat16() for part in tape.slopes],
+        [_mask(part) for part in tape.slopes],
         [None if part is None else part.bfloat16() for part in tape.bends],
         [part.bfloat16() for part in tape.deltas],
         tape.shares,
     )
+
+
+def sloped(values: Tensor, slopes: Tensor) -> Tensor:
+    """Return ``values`` times a tape's slopes, in their place.
+
+    A masked infinity becomes 0, not NaN.
+    """
+    if slopes.dtype != torch.int16:
+        return values.mul_(slopes)
+    values.view(torch.int16).bitwise_and_(slopes)  # a fifth of the time of a product in bfloat16
+    return values
+
+
+def _mask(slopes: Tensor) -> Tensor:
+    """Return slopes in bfloat16 or, if all are 0 or 1, masks of such numbers."""
+    ones = slopes == 1
+    return ones.to(torch.int16).neg_() if bool((ones | (slopes == 0)).all()) else slopes.bfloat16()
 
 
 def fast_bfloat16(like: Tensor) -> bool:

@@ -21,6 +21,7 @@ from symbreak.errors import SymbreakError
 Apply = Callable[[Tensor], Tensor]  # vectors [R, b, n] -> their products [R, b, n]
 BYTES = 2**32  # of a basis and of its products
 BLOCKS = 16  # start blocks in a basis before it is restarted, if they are within BYTES
+FIRST = 4  # of these for which there is room at first
 EXPLORED = 2  # steps of the random sequence before anything is taken as found: see ``eigenpairs``
 KEPT = 0.7  # of its length a vector must keep in a pass of Gram-Schmidt, else there is another pass
 PASSES = 5  # at most
@@ -85,7 +86,7 @@ def eigenpairs(
     while True:
         space.multiply(apply)
         values, vectors, residuals = space.ritz()
-        norms: Tensor = torch.linalg.vector_norm(residuals, dim=2, dtype=torch.float64)
+        norms: Tensor = torch.linalg.vector_norm(residuals, dim=2).double()
         open_ = norms > tolerance * space.scale()
         converged = not bool(open_.any())
         if (converged and space.explored >= EXPLORED) or space.products >= most:
@@ -110,7 +111,9 @@ class _Space:
                 f"{least} vectors of {n} numbers for {replicas} networks exceed {BYTES} bytes: "
                 "expected a smaller network; ask for fewer eigenvalues"
             )
-        self.q, self.aq = (start.new_empty(replicas, vectors, n) for _ in range(2))
+        self._most = vectors
+        at_first = min(max(FIRST * block, least), vectors)  # memory that is never used is not asked for
+        self.q, self.aq = (start.new_empty(replicas, at_first, n) for _ in range(2))
         self.t = torch.zeros(replicas, vectors, vectors, dtype=torch.float64, device=start.device)
         self.q[:, :block] = _orthonormal(start)
         self.size, self.done = block, 0  # vectors of the basis, and those of them whose products are known
@@ -149,10 +152,18 @@ class _Space:
         """Add directions ``[R, e, n]`` and, at first, the next vector of the random sequence; restart if need be."""
         following = self.aq[:, self.size - 1 : self.size] if self.explored < EXPLORED else residuals[:, :0]
         block = _orthonormal(torch.cat([residuals, following], 1), self.q[:, : self.size])
-        if self.size + block.shape[1] > self.q.shape[1]:
+        if self.size + block.shape[1] > self._most:
             self._restart()
+        elif self.size + block.shape[1] > self.q.shape[1]:
+            self._grow()
         self.q[:, self.size : self.size + block.shape[1]] = block
         self.size += block.shape[1]
+
+    def _grow(self) -> None:
+        """Make room for as many vectors as there may be."""
+        room = self.q.new_empty(2, len(self.q), self._most, self.q.shape[2])
+        room[0, :, : self.size], room[1, :, : self.size] = self.q[:, : self.size], self.aq[:, : self.size]
+        self.q, self.aq = room[0], room[1]
 
     def _restart(self) -> None:
         """Keep the Ritz vectors at both ends; residuals are orthogonal to all of them."""
