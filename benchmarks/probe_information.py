@@ -20,7 +20,7 @@ The kernel bounds for three noise variances, errors included, against
   that stay in the cache (``cached``), where the same processor is ten times as fast;
 * ``distances``: the products of float64 matrices for all pairs of samples, which no implementation is spared either.
 
-No package on PyPI has these bounds or this binning. All takes about two minutes.
+No package on PyPI has these bounds or this binning. The whole takes about two minutes.
 """
 
 import math

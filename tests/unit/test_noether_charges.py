@@ -206,7 +206,8 @@ def test_the_array_of_a_tensor_is_its_values_now_whatever_became_of_it() -> None
     for factor in (1, 3):
         assert memory(value.mul_(factor)).tolist() == value.tolist()
         assert memory(value).flags.c_contiguous
-    value.t_()
+    value.t_()  # and back: what was seen in between was a copy
+    assert memory(value.mul_(2)).tolist() == value.tolist()
     value.data = torch.full((3, 3), 7.0)
     assert memory(value).tolist() == value.tolist(), "the same tensor at another place"
     other = torch.ones(3, 3)

@@ -219,6 +219,12 @@ def test_product_sums_of_several_orders_are_those_of_each(points: int, orders: l
         np.testing.assert_allclose(found[order], expected, atol=1e-11)
 
 
+@pytest.mark.parametrize("shape", [(5,), (49,), (51,), (50, 1), ()])
+def test_product_sums_want_one_weight_a_sample(shape: tuple[int, ...]) -> None:
+    with pytest.raises(SymbreakError, match="one weight for each of 50 samples"):
+        product_sums(np.ones((50, 2)), [2], np.ones(shape))
+
+
 def test_product_sums_do_not_know_their_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     field = np.random.default_rng(0).standard_normal((103, 3))
     whole = product_sums(field, [2, 5])

@@ -17,7 +17,7 @@ from symbreak.training.blank import MULTIPLE, without_blank
 from symbreak.training.checkpoint import Folder
 from symbreak.training.engine import train
 from symbreak.training.ensemble import Ensemble
-from symbreak.training.examples import Examples
+from symbreak.training.examples import Examples, converted
 from symbreak.training.trained import Trained
 
 SHAPE, CLASSES, COUNT, SEEDS = (1, 9, 8), 3, 14, (4, 2, 9)
@@ -34,6 +34,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "adam": (MLP, {"optimiser": {"name": "adam", "lr": 0.01}}),
     "rmsprop": (TANH, {"optimiser": {"name": "rmsprop", "lr": 0.01}}),
     "groups": (MLP, {"group": 2}),
+    "no hidden layer": (MLP | {"hidden": ()}, {}),
     "a mean of its own": (MLP | {"initial": {"layers.0.weight": {"mean": 0.3}}}, {}),
 }
 
@@ -47,16 +48,25 @@ def pixels(copies: int = 1) -> Tensor:
     return (images * mask.unsqueeze(1)).view(copies, COUNT, *SHAPE)
 
 
-def sets(copies: int = 1, kind: str = "unit", *, own_way: bool = False) -> tuple[Examples, Examples]:
+def sets(
+    copies: int = 1,
+    kind: str = "unit",
+    *,
+    own_way: bool = False,
+    compiled: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Examples, Examples]:
     """Training and test examples; ``own_way``: the same numbers by a function of which nothing is known."""
     statistics = Statistics((0.3,), (0.2,))
     spec = DataSpec(set="mnist", standardise=StandardiseSpec(kind=kind))  # type: ignore[arg-type]
-    affine = Affine(spec.standardise, statistics, SHAPE, torch.float64, CPU)
+    affine = Affine(spec.standardise, statistics, SHAPE, dtype, CPU)
     labels = torch.randint(CLASSES, (1, COUNT), generator=torch.Generator().manual_seed(6))
     tested = pixels(copies).flip(1)
     tested[0, 3].flatten()[ONLY_TESTED] = 200
     convert = (lambda batch: affine(batch)) if own_way else affine
-    train_set, test_set = (Examples(images, labels, convert) for images in (pixels(copies), tested))
+    train_set, test_set = (
+        Examples(images, labels, convert, affine if compiled else None) for images in (pixels(copies), tested)
+    )
     return train_set, test_set
 
 
@@ -65,14 +75,15 @@ def specified(settings: dict[str, Any]) -> TrainingSpec:
     return TrainingSpec.model_validate(base | settings)
 
 
-def built(model: dict[str, Any]) -> Model:
-    return build(TypeAdapter(ModelSpec).validate_python(model), SHAPE, CLASSES, torch.float64)
+def built(model: dict[str, Any], dtype: torch.dtype = torch.float64) -> Model:
+    return build(TypeAdapter(ModelSpec).validate_python(model), SHAPE, CLASSES, dtype)
 
 
 def trained(
     model: dict[str, Any], settings: dict[str, Any], data: tuple[Examples, Examples], keep: Folder | None = None
 ) -> list[Trained]:
-    return train(specified(settings), built(model), SEEDS, *data, device=CPU, label="test", keep=keep)
+    spec = specified(settings)
+    return train(spec, built(model, getattr(torch, spec.dtype)), SEEDS, *data, device=CPU, label="test", keep=keep)
 
 
 @pytest.mark.parametrize("copies", [1, len(SEEDS)])
@@ -92,6 +103,39 @@ def test_nothing_changes_but_rounding(case: str, copies: int) -> None:
             assert list(state) == list(other.checkpoints[step])
             for name, value in state.items():
                 torch.testing.assert_close(value, other.checkpoints[step][name], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("way", ["compiled", "converted beforehand"])
+def test_nothing_changes_but_rounding_however_batches_are_made(way: str) -> None:
+    data = sets(compiled=way == "compiled")
+    if way == "converted beforehand":
+        data = converted(data[0]), converted(data[1])
+    assert without_blank(built(MLP), specified({}), *data).narrow
+    (one,), (other,) = (trained(MLP, {"group": 3}, found) for found in (data, sets(own_way=True)))
+    torch.testing.assert_close(one.losses, other.losses, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("narrow", ["none", "bfloat16"])
+def test_single_precision_changes_in_its_last_digits(narrow: str) -> None:
+    """With 64 hidden units the first layer is large enough for bfloat16, with and without its blank inputs."""
+    model, settings = MLP | {"hidden": (64,)}, {"group": 3, "dtype": "float32", "autocast": narrow, "epochs": 1}
+    found = (sets(own_way=way, dtype=torch.float32) for way in (False, True))
+    (one,), (other,) = (trained(model, settings, data) for data in found)
+    torch.testing.assert_close(one.losses, other.losses, rtol=1e-5 if narrow == "none" else 1e-2, atol=0)
+
+
+def test_replicas_diverge_where_they_do_with_all_inputs() -> None:
+    settings = {"group": 3, "dtype": "float32", "optimiser": {"name": "sgd", "lr": 3e19}, "loss": "mse"}
+    model = MLP | {"activation": "linear"}
+    (one,), (other,) = (trained(model, settings, sets(own_way=way, dtype=torch.float32)) for way in (False, True))
+    assert any(one.stopped_at) and one.stopped_at == other.stopped_at
+    assert all(value.isfinite().all() for state in one.checkpoints.values() for value in state.values())
+
+
+def test_who_is_watched_is_trained_with_all_inputs_and_to_the_same_digits() -> None:
+    seen, alone = (trained(MLP, {"group": 3, "observe": watched}, sets())[0] for watched in ({"norms": {}}, {}))
+    assert seen.observed and not alone.observed
+    torch.testing.assert_close(seen.losses, alone.losses, rtol=1e-10, atol=0)
 
 
 def test_other_weights_keep_their_first_values_to_the_last_bit() -> None:
@@ -128,9 +172,8 @@ def test_as_many_inputs_are_kept_as_products_like() -> None:
     ids=["decay", "flow", "observed", "shifted", "normalised", "convolutional"],
 )
 def test_all_inputs_stay_where_the_others_matter(model: dict[str, Any], settings: dict[str, Any], kind: str) -> None:
-    spec = specified(settings) if "observe" not in settings else specified({}).model_copy(update=settings)
     net, (train_set, test_set) = built(model), sets(kind=kind)
-    task = without_blank(net, spec, train_set, test_set)
+    task = without_blank(net, specified(settings), train_set, test_set)
     assert task.narrow is None
     assert (task.model, task.train, task.test) == (net, train_set, test_set)
 

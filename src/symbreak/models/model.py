@@ -26,7 +26,8 @@ class Model(Protocol):
     Attributes:
         buffers: Names of the entries that are not trained.
         max_group: 1 if replicas must be trained one by one, else None.
-        stack: The same network as layers whose gradient is written out, else None: it is left to autograd.
+        stack: The same network as layers whose gradient is written out, else None: it is left to autograd. Images may
+            come flat and without inputs that are 0 in all of them: the number of inputs is the spec's, not that of ``x``.
     """
 
     buffers: frozenset[str]

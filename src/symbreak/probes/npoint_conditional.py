@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from symbreak.probes.npoint_moments import product_sums
-from symbreak.probes.npoint_sampling import Ensemble, alone, draw, evaluate
+from symbreak.probes.npoint_sampling import Ensemble, draw, hidden
 from symbreak.theory.correlators import whitened
 from symbreak.theory.gaussnet import log_normaliser
 from symbreak.theory.wick import centred, multisets, pairings, places
@@ -51,8 +51,8 @@ def overlaps(ensemble: Ensemble, x: Array, nets: int) -> Iterator[tuple[Array, A
     a, b = multisets(len(x), 2).T
     for block in range(math.ceil(nets / ensemble.block)):
         drawn = draw(ensemble, factor, block)
-        s = evaluate(ensemble.neuron, factor, offset, alone(drawn)).view(-1, ensemble.width, len(x)).double()
-        found = (s.transpose(1, 2) @ s / ensemble.width).numpy()[:, a, b]
+        s = hidden(ensemble.neuron, factor, offset, drawn).view(len(x), -1, ensemble.width).transpose(0, 1).double()
+        found = (s @ s.transpose(1, 2) / ensemble.width).numpy()[:, a, b]
         inside = slice(nets - block * ensemble.block)
         yield found[inside], None if drawn.weights is None else drawn.weights[inside]
 

@@ -85,11 +85,16 @@ def product_sums(
         field: ``[M, P]``, samples and points; taken to float64.
         orders: Orders of the products, at least 1.
         weights: One weight a sample, ``[M]``; default 1.
+
+    Raises:
+        SymbreakError: If there is not one weight a sample.
     """
     from symbreak.probes.kernels.powers import fill  # numba takes a second to import
 
     factors = _factors(field.shape[1], tuple(orders))
     heavy = np.ones(len(field)) if weights is None else weights
+    if heavy.shape != (len(field),):  # compiled code would read beyond the end
+        raise SymbreakError(f"expected one weight for each of {len(field)} samples, found shape {heavy.shape}")
     size = max(1, min(len(field), CHUNK // factors.wide))
     powers, left, matrices = factors.empty(size)
     products, sums = torch.zeros((len(factors.rows), factors.wide), dtype=torch.float64), np.zeros(factors.ends[-2])

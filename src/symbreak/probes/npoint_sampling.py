@@ -212,12 +212,19 @@ def evaluate(neuron: Neuron, factor: Array, offset: Tensor, drawn: Drawn) -> Ten
         offset: What is subtracted from the pre-activations, ``[P, 1]``.
         drawn: The nets.
     """
+    if neuron == "gauss":
+        return _gauss(torch.from_numpy(factor).to(drawn.normals.dtype), offset, drawn)
+    size, _, width = drawn.w1.shape
+    s = hidden(neuron, factor, offset, drawn).view(-1, size, width)
+    return torch.baddbmm(drawn.b1[:, :, None], drawn.w1, s.permute(1, 2, 0))
+
+
+def hidden(neuron: Neuron, factor: Array, offset: Tensor, drawn: Drawn) -> Tensor:
+    """Return the neurons of a block of nets, those of a net together, ``[P, B N]``; arguments as above."""
     rows = torch.from_numpy(factor).to(drawn.normals.dtype)
     if neuron == "gauss":
-        return _gauss(rows, offset, drawn)
-    size, _, width = drawn.w1.shape
-    s = ACTIVATIONS[neuron].value_(rows @ drawn.normals).view(-1, size, width)
-    return torch.baddbmm(drawn.b1[:, :, None], drawn.w1, s.permute(1, 2, 0))
+        return torch.addmm(offset, rows, drawn.normals, beta=-1).exp_()
+    return ACTIVATIONS[neuron].value_(rows @ drawn.normals)
 
 
 def _singles(ensemble: Ensemble, x: Array, first: int, count: int) -> Iterator[Piece]:
@@ -239,16 +246,10 @@ def _evaluated(ensemble: Ensemble, factor: Array, offset: Tensor, block: int) ->
 def _gauss(rows: Tensor, offset: Tensor, drawn: Drawn) -> Tensor:
     from symbreak.probes.kernels.gauss import gauss  # numba takes a second to import
 
-    f = torch.empty(*drawn.b1.shape, len(rows))
+    f = drawn.b1.new_empty(*drawn.b1.shape, len(rows))
     given = [t.contiguous().numpy() for t in (rows, offset[:, 0], drawn.normals, drawn.w1, drawn.b1)]
     gauss(given[0], given[1], given[2], given[3], given[4], f.numpy())
     return f
-
-
-def alone(drawn: Drawn) -> Drawn:
-    """Return each neuron as a net of its own, of width 1 with W1 = 1 and b1 = 0, without weights."""
-    count = drawn.normals.shape[1]
-    return replace(drawn, w1=torch.ones(count, 1, 1), b1=torch.zeros(count, 1), weights=None)
 
 
 def _tilt(normals: Single, factor: Array, generator: np.random.Generator) -> Array:
@@ -273,7 +274,7 @@ def _single_neurons(ensemble: Ensemble, x: Array, count: int) -> Iterator[Piece]
     for block in range(math.ceil(count / single.block)):
         drawn = draw(single, factor, block)
         inside = slice(count - block * single.block)
-        s = evaluate(single.neuron, factor, offset, alone(drawn))[inside]
+        s = hidden(single.neuron, factor, offset, drawn).T[inside, None]
         yield s.numpy(), None if drawn.weights is None else drawn.weights[inside]
 
 

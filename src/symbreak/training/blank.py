@@ -1,6 +1,7 @@
 """Inputs that are 0 in every image: training goes on without them, as no gradient reaches their weights.
 
-An eighth of MNIST's pixels are 0 in all of 10,000 images, and most inputs of an image that zeros expand.
+An eighth of MNIST's pixels are 0 in all of 10,000 images, and most inputs of an image that zeros expand. Sums over
+fewer inputs round otherwise: last digits then depend on which inputs are left out, and so on all images of the arm.
 """
 
 from collections.abc import Sequence
@@ -68,8 +69,9 @@ class Task:
 def without_blank(model: Model, spec: TrainingSpec, train: Examples, test: Examples) -> Task:
     """Leave out inputs that are 0 in all training and test images, where that changes nothing but rounding.
 
-    It does not for fully connected networks if the weights move by gradients alone (no decay; the gradient flow's
-    error bound counts all weights) and nobody observes them.
+    That is so for fully connected networks whose weights move by gradients alone (no decay; the gradient flow's error
+    bound counts all weights) and which nobody observes. With ``autocast`` a first layer that is left with fewer weights
+    than are worth rounding is multiplied in float32.
     """
     alone = spec.optimiser.name != "flow" and spec.optimiser.weight_decay == 0 and not spec.observe
     if model.stack is None or not (alone and train.proportional and test.proportional):

@@ -75,6 +75,8 @@ class Ensemble:
     def step(self, x: Tensor, labels: Tensor, rate: float, observers: Sequence[Observer] = ()) -> Tensor:
         """Update every replica once and return the losses before the update, ``[R]``, NaN where it had stopped earlier.
 
+        On CUDA the next step may overwrite them.
+
         A replica whose loss, or whose state after the update, is not finite keeps the state that it had before
         the step and is marked in ``stopped_at``; the arithmetic of the others does not depend on it.
 

@@ -37,7 +37,7 @@ class Examples:
 
     @property
     def proportional(self) -> bool:
-        """Whether every input is one number times its pixel, so that it is 0 where the pixel is."""
+        """Whether an input is 0 where what is stored of it is: it is that number itself, or a multiple of a pixel."""
         return self.convert is _already or (isinstance(self.convert, Affine) and self.convert.proportional)
 
     def of(self, seeds: Sequence[int]) -> "Examples":

@@ -41,7 +41,8 @@ class Graphed:
     """Differentiates by replaying what another differentiator launched for batches of the same shape.
 
     Args:
-        inner: It must read nothing but the batch and the entries of one state, and change neither.
+        inner: It must read nothing but the batch and the entries of one state, change neither, and give no ``size``,
+            which is a number and would stay that of the first batch.
         record: Who records; see :func:`recorded`.
     """
 

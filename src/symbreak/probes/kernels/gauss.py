@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-TILE = 2**10  # neurons at once: 24 kB with 6 points, beside as many of W1 and of the normal numbers
+TILE = 2**10  # neurons at once: 24 kB with 6 points, beside 4 kB of W1 and of each direction of the normal numbers
 
 # Sums may be taken in any order, so that a vector register holds partial ones; compiling fixes the order.
 SUM = {"reassoc", "contract", "nsz"}

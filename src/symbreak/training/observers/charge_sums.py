@@ -101,10 +101,11 @@ class Memory:
 
     def __call__(self, value: Tensor) -> Array:
         """Return the values, C-contiguous: the tensor's own memory if that is, else a copy."""
-        own = value.is_contiguous()
-        if not own or value is not self._tensor or value.data_ptr() != self._at:
-            self._array = value.detach().contiguous().numpy()
-            self._tensor, self._at = value, value.data_ptr()
+        if not value.is_contiguous():
+            self._tensor = None
+            return value.detach().contiguous().numpy()
+        if value is not self._tensor or value.data_ptr() != self._at or value.shape != self._array.shape:
+            self._array, self._tensor, self._at = value.detach().numpy(), value, value.data_ptr()
         return self._array
 
 
