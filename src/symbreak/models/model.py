@@ -27,7 +27,7 @@ class Model(Protocol):
         buffers: Names of the entries that are not trained.
         max_group: 1 if replicas must be trained one by one, else None.
         stack: The same network as layers whose gradient is written out, else None: it is left to autograd. Images may
-            come flat and without inputs that are 0 in all of them: how many there are is the spec's to say, not ``x``'s.
+            come flat and without inputs that are 0 in all of them; how many there are, the spec says and not ``x``.
     """
 
     buffers: frozenset[str]
