@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from symbreak.config.models import ModelSpec
 from symbreak.config.specs import DataSpec, StandardiseSpec, TrainingSpec
 from symbreak.data.statistics import Statistics
 from symbreak.data.tensors import Affine
+from symbreak.errors import SymbreakError
 from symbreak.models.model import Model, build
 from symbreak.training.blank import MULTIPLE, without_blank
 from symbreak.training.checkpoint import Folder
@@ -20,6 +21,7 @@ from symbreak.training.ensemble import Ensemble
 from symbreak.training.examples import Examples, converted
 from symbreak.training.trained import Trained
 
+INPUTS = "nonzero", "all"
 SHAPE, CLASSES, COUNT, SEEDS = (1, 9, 8), 3, 14, (4, 2, 9)
 CPU, ONLY_TESTED = torch.device("cpu"), 70  # a pixel that is 0 in all training images, but not in a test image
 MLP = {"family": "mlp", "hidden": (5,)}
@@ -49,29 +51,22 @@ def pixels(copies: int = 1) -> Tensor:
 
 
 def sets(
-    copies: int = 1,
-    kind: str = "unit",
-    *,
-    own_way: bool = False,
-    compiled: bool = False,
-    dtype: torch.dtype = torch.float64,
+    copies: int = 1, kind: str = "unit", *, compiled: bool = False, dtype: torch.dtype = torch.float64
 ) -> tuple[Examples, Examples]:
-    """Training and test examples; ``own_way``: the same numbers by a function of which nothing is known."""
     statistics = Statistics((0.3,), (0.2,))
     spec = DataSpec(set="mnist", standardise=StandardiseSpec(kind=kind))  # type: ignore[arg-type]
     affine = Affine(spec.standardise, statistics, SHAPE, dtype, CPU)
     labels = torch.randint(CLASSES, (1, COUNT), generator=torch.Generator().manual_seed(6))
     tested = pixels(copies).flip(1)
     tested[0, 3].flatten()[ONLY_TESTED] = 200
-    convert = (lambda batch: affine(batch)) if own_way else affine
     train_set, test_set = (
-        Examples(images, labels, convert, affine if compiled else None) for images in (pixels(copies), tested)
+        Examples(images, labels, affine, affine if compiled else None) for images in (pixels(copies), tested)
     )
     return train_set, test_set
 
 
 def specified(settings: dict[str, Any]) -> TrainingSpec:
-    base = {"epochs": 3, "batch": 4, "optimiser": HEAVY, "dtype": "float64", "checkpoints": [2]}
+    base = {"epochs": 3, "batch": 4, "optimiser": HEAVY, "dtype": "float64", "checkpoints": [2], "inputs": "nonzero"}
     return TrainingSpec.model_validate(base | settings)
 
 
@@ -92,7 +87,7 @@ def test_nothing_changes_but_rounding(case: str, copies: int) -> None:
     model, settings = CASES[case]
     task = without_blank(built(model), specified(settings), *sets(copies))
     assert task.narrow and task.train.images.shape[-1] < 72
-    found, expected = (trained(model, settings, sets(copies, own_way=way)) for way in (False, True))
+    found, expected = (trained(model, settings | {"inputs": inputs}, sets(copies)) for inputs in INPUTS)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.losses, other.losses, rtol=1e-10, atol=0)
         for epoch, true in zip(one.epochs, other.epochs, strict=True):
@@ -111,7 +106,7 @@ def test_nothing_changes_but_rounding_however_batches_are_made(way: str) -> None
     if way == "converted beforehand":
         data = converted(data[0]), converted(data[1])
     assert without_blank(built(MLP), specified({}), *data).narrow
-    (one,), (other,) = (trained(MLP, {"group": 3}, found) for found in (data, sets(own_way=True)))
+    (one,), (other,) = (trained(MLP, {"group": 3, "inputs": inputs}, data) for inputs in INPUTS)
     torch.testing.assert_close(one.losses, other.losses, rtol=1e-10, atol=0)
 
 
@@ -119,23 +114,18 @@ def test_nothing_changes_but_rounding_however_batches_are_made(way: str) -> None
 def test_single_precision_changes_in_its_last_digits(narrow: str) -> None:
     """With 64 hidden units the first layer is large enough for bfloat16, with and without its blank inputs."""
     model, settings = MLP | {"hidden": (64,)}, {"group": 3, "dtype": "float32", "autocast": narrow, "epochs": 1}
-    found = (sets(own_way=way, dtype=torch.float32) for way in (False, True))
-    (one,), (other,) = (trained(model, settings, data) for data in found)
+    data = sets(dtype=torch.float32)
+    (one,), (other,) = (trained(model, settings | {"inputs": inputs}, data) for inputs in INPUTS)
     torch.testing.assert_close(one.losses, other.losses, rtol=1e-5 if narrow == "none" else 1e-2, atol=0)
 
 
 def test_replicas_diverge_where_they_do_with_all_inputs() -> None:
     settings = {"group": 3, "dtype": "float32", "optimiser": {"name": "sgd", "lr": 3e19}, "loss": "mse"}
     model = MLP | {"activation": "linear"}
-    (one,), (other,) = (trained(model, settings, sets(own_way=way, dtype=torch.float32)) for way in (False, True))
+    data = sets(dtype=torch.float32)
+    (one,), (other,) = (trained(model, settings | {"inputs": inputs}, data) for inputs in INPUTS)
     assert any(one.stopped_at) and one.stopped_at == other.stopped_at
     assert all(value.isfinite().all() for state in one.checkpoints.values() for value in state.values())
-
-
-def test_who_is_watched_is_trained_with_all_inputs_and_to_the_same_digits() -> None:
-    seen, alone = (trained(MLP, {"group": 3, "observe": watched}, sets())[0] for watched in ({"norms": {}}, {}))
-    assert seen.observed and not alone.observed
-    torch.testing.assert_close(seen.losses, alone.losses, rtol=1e-10, atol=0)
 
 
 def test_other_weights_keep_their_first_values_to_the_last_bit() -> None:
@@ -160,28 +150,49 @@ def test_as_many_inputs_are_kept_as_products_like() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "kind"),
+    "settings",
     [
-        (MLP, {"optimiser": HEAVY | {"weight_decay": 0.1}}, "unit"),
-        (MLP, {"optimiser": {"name": "flow", "lr": 0.1}, "batch": None}, "unit"),
-        (MLP, {"observe": {"norms": {}}}, "unit"),
-        (MLP, {}, "dataset"),
-        (MLP | {"norm": "batch"}, {}, "unit"),
-        ({"family": "cnn", "channels": (2,)}, {}, "unit"),
+        {"optimiser": HEAVY | {"weight_decay": 0.1}},
+        {"optimiser": {"name": "flow", "lr": 0.1}, "batch": None},
+        {"observe": {"norms": {}}},
     ],
-    ids=["decay", "flow", "observed", "shifted", "normalised", "convolutional"],
+    ids=["decay", "flow", "observed"],
 )
-def test_all_inputs_stay_where_the_others_matter(model: dict[str, Any], settings: dict[str, Any], kind: str) -> None:
-    net, (train_set, test_set) = built(model), sets(kind=kind)
-    task = without_blank(net, specified(settings), train_set, test_set)
-    assert task.narrow is None
-    assert (task.model, task.train, task.test) == (net, train_set, test_set)
+def test_a_training_that_counts_all_weights_needs_all_inputs(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="'inputs: nonzero' forbids"):
+        specified(settings)
+    specified(settings | {"inputs": "all"})
 
 
-def test_all_inputs_stay_if_none_is_blank() -> None:
-    train_set, test_set = sets()
+@pytest.mark.parametrize(
+    ("model", "kind", "mend"),
+    [
+        (MLP, "dataset", "set 'standardise' to {kind: unit}"),
+        (MLP | {"norm": "batch"}, "unit", "set 'inputs' to 'all'"),
+        (MLP | {"dropout": 0.5}, "unit", "set 'inputs' to 'all'"),
+        ({"family": "cnn", "channels": (2,)}, "unit", "set 'inputs' to 'all'"),
+    ],
+    ids=["shifted", "normalised", "dropout", "convolutional"],
+)
+def test_what_cannot_do_without_inputs_is_refused(model: dict[str, Any], kind: str, mend: str) -> None:
+    with pytest.raises(SymbreakError, match=mend):
+        trained(model, {}, sets(kind=kind))
+
+
+def test_a_function_of_which_nothing_is_known_is_refused() -> None:
+    known, tested = sets()
+    unknown = Examples(known.images, known.labels, lambda batch: known.convert(batch))
+    for data in ((unknown, tested), (tested, unknown)):
+        with pytest.raises(SymbreakError, match="nothing says that pixels which are 0 stay 0"):
+            trained(MLP, {}, data)
+
+
+def test_all_inputs_stay_if_none_is_blank_or_nobody_asks() -> None:
+    net, (train_set, test_set) = built(MLP), sets()
     full = Examples(train_set.images.clamp(min=1), train_set.labels, train_set.convert)
-    assert without_blank(built(MLP), specified({}), full, test_set).narrow is None
+    assert without_blank(net, specified({}), full, test_set).narrow is None
+    task = without_blank(net, specified({"inputs": "all"}), train_set, test_set)
+    assert (task.narrow, task.model, task.train, task.test) == (None, net, train_set, test_set)
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from symbreak.config.models import ModelSpec
 from symbreak.config.specs import TrainingSpec
 from symbreak.models.gradients import Derivatives
 from symbreak.models.model import Model, build
+from symbreak.training.device import prepare
 from symbreak.training.differentiate import differentiator
 from symbreak.training.engine import train
 from symbreak.training.ensemble import Ensemble
@@ -77,6 +78,7 @@ def test_replaying_is_computing_anew(case: str) -> None:
             value.mul_(0.9)
         replayed.changed(ensemble.state)
         anew.changed(ensemble.state)
+    assert all(found.size is None for found in recorded)
     assert recorded[0] is recorded[1] is recorded[3] and recorded[2] is recorded[4]
 
 
@@ -95,6 +97,18 @@ def test_what_was_recorded_is_not_the_callers_batch() -> None:
     assert graphed({}, 2 * x, labels, None).losses == 4  # type: ignore[arg-type]
 
 
+def test_losses_of_a_step_outlive_the_next_one() -> None:
+    model, spec = built(TANH), specified({})
+    ensemble = Ensemble(model, SEEDS, spec, CPU)
+    ensemble._differentiate = Graphed(differentiator(model, spec), again)
+    draw, seen = torch.Generator().manual_seed(2), []
+    for _ in range(2):
+        x = torch.randn(1, 4, *SHAPE, generator=draw)
+        losses = ensemble.step(x, torch.randint(CLASSES, (1, 4), generator=draw), 0.1)
+        seen.append((losses, losses.clone()))
+    assert all(torch.equal(losses, then) for losses, then in seen)
+
+
 def test_a_cpu_computes_without_graphs() -> None:
     assert not isinstance(Ensemble(built(TANH), SEEDS, specified({}), CPU)._differentiate, Graphed)
 
@@ -103,9 +117,9 @@ def test_a_cpu_computes_without_graphs() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_graphs_on_cuda_change_no_bit(case: str) -> None:
     settings, spec = CASES[case]
-    cuda, model, spec = torch.device("cuda"), built(settings), specified(spec)
-    ends = []
-    for plain in (False, True):
+    cuda, model, spec = prepare("cuda", 1), built(settings), specified(spec)
+    ends, losses = [], []
+    for plain in (False, True, False):
         ensemble = Ensemble(model, SEEDS, spec, cuda)
         assert isinstance(ensemble._differentiate, Graphed)
         if plain:
@@ -114,9 +128,17 @@ def test_graphs_on_cuda_change_no_bit(case: str) -> None:
         for size in (5, 5, 3, 5, 3):
             x = torch.randn(1, size, *SHAPE, generator=draw).to(cuda)
             labels = torch.randint(CLASSES, (1, size), generator=draw).to(cuda)
-            ensemble.step(x, labels, 0.1)
+            losses.append(ensemble.step(x, labels, 0.1))
         ends.append(ensemble.copy())
-    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    for end, seen in zip(ends[1:], (losses[5:10], losses[10:]), strict=True):
+        assert all(torch.equal(value, end[name]) for name, value in ends[0].items())
+        assert all(torch.equal(one, other) for one, other in zip(losses[:5], seen, strict=True))
+
+
+@on_cuda
+def test_a_whole_set_is_not_copied_into_a_graph() -> None:
+    ensemble = Ensemble(built(TANH), SEEDS, specified({"batch": None}), prepare("cuda", 1))
+    assert not isinstance(ensemble._differentiate, Graphed)
 
 
 @on_cuda
@@ -126,7 +148,7 @@ def test_training_on_cuda_is_training_on_a_cpu(model: dict[str, Any]) -> None:
     x = torch.randn(1, 14, *SHAPE, generator=draw, dtype=torch.float64)
     labels = torch.randint(CLASSES, (1, 14), generator=draw)
     ends = []
-    for device in (CPU, torch.device("cuda")):
+    for device in (CPU, prepare("cuda", 1)):
         data = Examples(x.to(device), labels.to(device), lambda batch: batch)
         spec, net = specified({"dtype": "float64"}), built(model, torch.float64)
         (group,) = train(spec, net, SEEDS, data, data, device=device, label="test")

@@ -166,7 +166,10 @@ class TrainingSpec(Strict):
     so that the smallest output names the class; arXiv:2106.00694). ``group``: replicas a matrix product, of one order
     if shared
     (part of the identity of the bytes). ``autocast``: compute products in bfloat16; weights, their updates and
-    losses stay float32.
+    losses stay float32. ``inputs``: ``all``, or ``nonzero``: those that are 0 in every training and test image of the
+    arm are left out of products, and their weights keep their first values, as with ``all``; a replica's last digits
+    then depend on the arm's other images. For fully connected networks without normalisation, dropout, weight decay,
+    flow and observers, and pixels of which it is known that they stay 0 (``standardise: {kind: unit}``).
     ``checkpoints``: steps after which parameters are kept; the initial and the final ones always are.
     ``observe``: observer name -> options.
     """
@@ -183,6 +186,7 @@ class TrainingSpec(Strict):
     crossed: bool = False
     dtype: Literal["float32", "float64"] = "float32"
     autocast: Literal["none", "bfloat16"] = "none"
+    inputs: Literal["all", "nonzero"] = "all"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     group: int = Field(default=16, ge=1)
     checkpoints: tuple[int, ...] = ()
@@ -211,6 +215,13 @@ class TrainingSpec(Strict):
             raise ValueError("'autocast' keeps float32 weights; 'dtype' must be 'float32'")
         if self.optimiser.name == "flow" and (self.dtype != "float64" or self.batch is not None):
             raise ValueError("optimiser 'flow' needs dtype 'float64' and batch null, the whole set")
+        return self
+
+    @model_validator(mode="after")
+    def _what_counts_all_weights_needs_all_inputs(self) -> "TrainingSpec":
+        counted = self.optimiser.name == "flow" or self.optimiser.weight_decay > 0 or bool(self.observe)
+        if self.inputs == "nonzero" and counted:
+            raise ValueError("'inputs: nonzero' forbids 'weight_decay', 'observe' and 'flow', which need all weights")
         return self
 
 

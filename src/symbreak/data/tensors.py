@@ -70,7 +70,7 @@ class Affine:
             self._planes = [column.expand(shape).contiguous() for column in columns]
 
     @property
-    def proportional(self) -> bool:
+    def keeps_zero(self) -> bool:
         """Whether the map is one number times each pixel."""
         scales, shifts = self.constants
         return len(scales) == 1 and bool(shifts[0] == 0)

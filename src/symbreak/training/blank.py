@@ -1,7 +1,8 @@
-"""Inputs that are 0 in every image: training goes on without them, as no gradient reaches their weights.
+"""Inputs that are 0 in every image: training can do without them, as no gradient reaches their weights.
 
 An eighth of MNIST's pixels are 0 in all of 10,000 images, and most inputs of an image that zeros expand. Sums over
 fewer inputs round otherwise: last digits then depend on which inputs are left out, and so on all images of the arm.
+Therefore it is done only where the arm asks for it, by ``inputs: nonzero``.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from symbreak.config.specs import TrainingSpec
+from symbreak.errors import SymbreakError
 from symbreak.models.model import Model, Noise, State
 from symbreak.models.stack import Stack
 from symbreak.training.examples import CHUNK, Examples
@@ -42,9 +44,13 @@ class Narrow:
         """Return the outputs for inputs that are 0 elsewhere; see ``Model.forward``."""
         return self._whole.forward(state, x, train=train, noise=noise)
 
-    def widened(self, state: State, seeds: Sequence[int]) -> State:
-        """Return a state ``[R, ...]`` on the CPU with the weights of all inputs: the others have their first values."""
-        weights = torch.stack([self._whole.init(seed)[self._first] for seed in seeds])
+    def first(self, seeds: Sequence[int]) -> Tensor:
+        """Return the weights of all inputs at initialisation, ``[R, units, inputs]`` on the CPU."""
+        return torch.stack([self._whole.init(seed)[self._first] for seed in seeds])
+
+    def widened(self, state: State, first: Tensor) -> State:
+        """Return a state ``[R, ...]`` on the CPU with all inputs' weights: of ``first`` where they were left out."""
+        weights = first.clone()
         weights[:, :, self._kept] = state[self._first]
         return state | {self._first: weights}
 
@@ -62,20 +68,32 @@ class Task:
         """Return what was trained with the weights of all inputs."""
         if self.narrow is None:
             return trained
-        full = {step: self.narrow.widened(state, trained.seeds) for step, state in trained.checkpoints.items()}
+        first = self.narrow.first(trained.seeds)
+        full = {step: self.narrow.widened(state, first) for step, state in trained.checkpoints.items()}
         return replace(trained, checkpoints=full)
 
 
 def without_blank(model: Model, spec: TrainingSpec, train: Examples, test: Examples) -> Task:
-    """Leave out inputs that are 0 in all training and test images, where that changes nothing but rounding.
+    """Leave out inputs that are 0 in all training and test images, if ``spec.inputs`` is ``nonzero``.
 
-    That is so for fully connected networks whose weights move by gradients alone (no decay; the gradient flow's error
-    bound counts all weights) and which nobody observes. With ``autocast`` a first layer that is left with fewer weights
-    than are worth rounding is multiplied in float32.
+    With ``autocast`` a first layer that is left with fewer weights than are worth rounding is multiplied in float32.
+
+    Raises:
+        SymbreakError: If the network has no fully connected first layer whose gradient is written out, or if nothing is
+            known of what images become.
     """
-    alone = spec.optimiser.name != "flow" and spec.optimiser.weight_decay == 0 and not spec.observe
-    if model.stack is None or not (alone and train.proportional and test.proportional):
+    if spec.inputs == "all":
         return Task(model, train, test)
+    if model.stack is None:
+        raise SymbreakError(
+            "'inputs' is 'nonzero', but only fully connected networks without normalisation and dropout can do "
+            "without some inputs; set 'inputs' to 'all'"
+        )
+    if not (train.keeps_zero and test.keeps_zero):
+        raise SymbreakError(
+            "'inputs' is 'nonzero', but nothing says that pixels which are 0 stay 0: set 'standardise' to {kind: unit} "
+            "and leave out 'expand', or set 'inputs' to 'all'"
+        )
     live = _live(train.images) | _live(test.images)
     padded = -(-max(int(live.sum()), 1) // MULTIPLE) * MULTIPLE
     if padded >= len(live):

@@ -46,6 +46,9 @@ def train(
 
     Returns:
         The trained groups, in the order of ``replicas(spec, seeds)``.
+
+    Raises:
+        SymbreakError: If ``spec.inputs`` is ``nonzero`` and the network or its examples need all inputs.
     """
     lengths = plan(spec, train_set.count)
     task = without_blank(model, spec, train_set, test_set)

@@ -39,7 +39,7 @@ class Ensemble:
         self._buffers = {n: v for n, v in self.state.items() if n in model.buffers}
         folded = model.stack is not None
         self._differentiate = differentiator(model, spec)
-        if folded and device.type == "cuda":
+        if folded and device.type == "cuda" and spec.batch is not None:  # a graph keeps a copy of its batch
             self._differentiate = Graphed(self._differentiate)
         self._compiled = folded and device.type == "cpu"
         self._update = (
@@ -75,8 +75,6 @@ class Ensemble:
     def step(self, x: Tensor, labels: Tensor, rate: float, observers: Sequence[Observer] = ()) -> Tensor:
         """Update every replica once and return the losses before the update, ``[R]``, NaN where it had stopped earlier.
 
-        On CUDA the next step may overwrite them.
-
         A replica whose loss, or whose state after the update, is not finite keeps the state that it had before
         the step and is marked in ``stopped_at``; the arithmetic of the others does not depend on it.
 
@@ -99,7 +97,7 @@ class Ensemble:
         self._differentiate.changed(self.state)
         for observer in observers:
             observer.step(before, Dense(gradients, x.dtype), self.state)
-        return losses if self._all_run else losses.masked_fill(stopped, math.nan)
+        return losses.masked_fill(stopped, math.nan)  # a copy: the next step may overwrite the losses
 
     def _tame(self, found: Derivatives, rate: float) -> bool:
         """Whether all replicas run and, derivatives and buffers being moderate, this step cannot overflow."""

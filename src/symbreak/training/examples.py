@@ -36,9 +36,9 @@ class Examples:
         return self.images.shape[1]
 
     @property
-    def proportional(self) -> bool:
-        """Whether an input is 0 where what is stored of it is: it is that number itself, or a multiple of a pixel."""
-        return self.convert is _already or (isinstance(self.convert, Affine) and self.convert.proportional)
+    def keeps_zero(self) -> bool:
+        """Whether an input is sure to be 0 where the stored number is: it is that number itself or a multiple of it."""
+        return self.convert is _already or (isinstance(self.convert, Affine) and self.convert.keeps_zero)
 
     def of(self, seeds: Sequence[int]) -> "Examples":
         """Return the examples of some of the seeds, given by their numbers."""
