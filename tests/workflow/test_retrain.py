@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from symbreak.audit.scratch import compute
 from symbreak.files import sha256
 
 from .conftest import Workspace
@@ -28,6 +29,7 @@ def pinned_template(mini_template: Workspace, tmp_path_factory: pytest.TempPathF
 
 def audited(workspace: Workspace, *arguments: str) -> tuple[int, dict[str, Any]]:
     done = workspace.call("symbreak", "audit", "--retrain", *arguments, "--cores", "1", "--json", check=False)
+    assert "jobs done" in done.stderr  # how far it is, for hours
     return done.returncode, json.loads(done.stdout)
 
 
@@ -65,6 +67,13 @@ def test_another_thread_count_is_judged_within_tolerance_and_a_forged_pin_fails(
     assert failed == [("number", "parts.slope.estimate")]
     estimate = next(f for f in content["findings"] if f["key"] == "parts.slope.estimate")
     assert estimate["found"] == pytest.approx(-0.25, abs=1e-6)
+
+
+def test_a_snakemake_that_fails_says_why(pinned_template: Workspace, tmp_path: Path) -> None:
+    pinned_template.call("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    said = compute(tmp_path / "clone", ["results/desk/claims/nobodys.json"], 1)
+    assert "failed with exit code 1" in said
+    assert "nobodys" in said
 
 
 def test_fresh_seeds_reach_the_jobs(pinned_template: Workspace, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """A copy of a commit in which everything can be computed again, while the working tree is only read."""
 
 import os
+import subprocess
+import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,6 +17,8 @@ from symbreak.errors import SymbreakError
 from symbreak.files import sha256
 from symbreak.provenance.manifest import manifest_path, read_manifest
 from symbreak.provenance.tools import call
+
+LINES = 40  # of what is said of a failure
 
 
 @contextmanager
@@ -65,17 +70,22 @@ def rewrite(copy: Path, name: str, changes: Mapping[str, Change]) -> None:
 
 
 def compute(copy: Path, targets: list[str], cores: int) -> str:
-    """Let Snakemake make files in the copy with the copy's own source.
+    """Let Snakemake make files in the copy with the copy's own source; standard error says how far it is.
 
     Returns:
-        What it said last where it failed (what could be made has been), else an empty text.
+        What was said last where it failed (what could be made has been), else an empty text.
     """
-    source = f"PYTHONPATH={copy / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    try:
-        call(copy, "env", source.rstrip(os.pathsep), "snakemake", "--cores", str(cores), "--keep-going", *targets)
-    except SymbreakError as error:
-        return str(error)
-    return ""
+    tools, source = Path(sys.executable).parent, [str(copy / "src"), os.environ.get("PYTHONPATH", "")]
+    own = ("env", f"PYTHONPATH={os.pathsep.join(filter(None, source))}", str(tools / "snakemake"))
+    job = (*own, "--cores", str(cores), "--keep-going", *targets)
+    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = (sys.executable, "-m", "symbreak.progress.watch", "--", *job)
+    said: deque[str] = deque(maxlen=LINES)
+    with subprocess.Popen(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            sys.stderr.write(line)
+    return "".join(said).strip() if process.returncode else ""
 
 
 def _refuse(keep: Path, top: Path) -> None:
