@@ -5,7 +5,8 @@
 Batch 128, SGD 0.1, the same initial values and data orders for all; (a) one order shared by all networks, (b) an own
 order each. Only updates are timed: networks, optimisers, orders and images are prepared beforehand. The peers have
 theirs as floats; symbreak leaves out pixels that are 0 in all images (``inputs: nonzero``), which takes
-``seconds_to_prepare`` a training (not an epoch), and the percentage of the ceiling counts what is then multiplied.
+``seconds_to_prepare`` a training (not an epoch), and the percentage of the ceiling counts what is then multiplied; it
+is also timed with all pixels (``inputs: all``, ``shared_all_inputs_...``).
 ``--headline`` also trains 2,000 such networks for 10 epochs of 60,000 images, and scales the loop's time from a sample
 of its steps.
 """
@@ -55,7 +56,9 @@ class Work:
     test: Examples
     images: int
 
-    def plan(self, order: str, autocast: str = "none", dtype: torch.dtype = torch.float32) -> Plan:
+    def plan(
+        self, order: str, *, autocast: str = "none", dtype: torch.dtype = torch.float32, inputs: str = "nonzero"
+    ) -> Plan:
         """Return an epoch with a shared or own order."""
         settings = {
             "epochs": 1,
@@ -66,7 +69,7 @@ class Work:
             "group": GROUP[order],
             "autocast": autocast,
             "dtype": str(dtype).removeprefix("torch."),
-            "inputs": "nonzero",
+            "inputs": inputs,
         }
         return plan(TrainingSpec.model_validate(settings), self.images)
 
@@ -167,8 +170,8 @@ def body(bench: Bench) -> None:
     bench.number("max_relative_difference_float64", worst[torch.float64], at_most=TOLERANCE[torch.float64])
     task, source = work(10_000, torch.float32)
     shared, own = task.plan("shared"), task.plan("own")
-    narrow = Ours(task, task.plan("shared", "bfloat16"), NETS)
-    wide = Ours(task, shared, NETS)
+    narrow = Ours(task, task.plan("shared", autocast="bfloat16"), NETS)
+    wide, whole = Ours(task, shared, NETS), Ours(task, task.plan("shared", inputs="all"), NETS)
     prepare_images = partial(without_blank, task.model, shared.spec, task.train, task.test)
     bench.number("seconds_to_prepare", _seconds(prepare_images))
     times = _time(
@@ -179,13 +182,16 @@ def body(bench: Bench) -> None:
             "vmap": Vmap(task, shared, NETS),
             "symbreak": wide,
             "symbreak_bf16": narrow,
+            "symbreak_all_inputs": whole,
         },
     )
     bench.number("shared_over_loop", times["loop"] / times["symbreak"], at_least=13)
     bench.number("shared_over_vmap", times["vmap"] / times["symbreak"], at_least=3.5)
     bench.number("shared_bf16_over_loop", times["loop"] / times["symbreak_bf16"], at_least=20)
-    flop = NETS * 10_000 * flop_a_sample(wide.inputs)
-    bench.fraction("shared_fraction_of_ceiling", flop / times["symbreak"] / 1e9, "gemm_float32", at_least=0.7)
+    bench.number("shared_all_inputs_over_loop", times["loop"] / times["symbreak_all_inputs"])
+    bench.number("shared_all_inputs_over_vmap", times["vmap"] / times["symbreak_all_inputs"])
+    _fraction(bench, "shared_fraction_of_ceiling", wide.inputs, times["symbreak"], at_least=0.7)
+    _fraction(bench, "shared_all_inputs_fraction_of_ceiling", whole.inputs, times["symbreak_all_inputs"])
     _compare_precisions(bench, task, wide, narrow)
     times = _time(
         bench,
@@ -194,6 +200,11 @@ def body(bench: Bench) -> None:
     )
     bench.number("own_over_loop", times["loop"] / times["symbreak"], at_least=3)
     bench.note(data=source, nets=NETS, images=10_000, inputs=wide.inputs, batch=BATCH, groups=GROUP, steps=shared.steps)
+
+
+def _fraction(bench: Bench, name: str, inputs: int, seconds: float, at_least: float | None = None) -> None:
+    flop = NETS * 10_000 * flop_a_sample(inputs)
+    bench.fraction(name, flop / seconds / 1e9, "gemm_float32", at_least=at_least)
 
 
 def flop_a_sample(inputs: int) -> int:
@@ -243,7 +254,9 @@ def _assert_equal(dtype: torch.dtype) -> float:
     for order in ("shared", "own"):
         made = task.plan(order, dtype=dtype)
         ends = []
-        for contender in (Loop(task, made, NETS), Vmap(task, made, NETS), Ours(task, made, NETS)):
+        whole = task.plan(order, dtype=dtype, inputs="all")
+        peer = Loop(task, made, NETS), Vmap(task, made, NETS)
+        for contender in (*peer, Ours(task, made, NETS), Ours(task, whole, NETS)):
             contender.reset()
             contender.train()
             ends.append(_laid_out(contender.state()))

@@ -17,7 +17,15 @@ from symbreak.models import gaussnet, mlp
 from symbreak.models.activations import Activation
 from symbreak.models.model import Model
 from symbreak.models.stack import Stack
-from symbreak.probes import hessian, hessian_products, hessian_search, hessian_stack, hessian_tape, lanczos, quadrature
+from symbreak.probes import (
+    hessian,
+    hessian_products,
+    hessian_search,
+    hessian_stack,
+    hessian_tape,
+    lanczos,
+    quadrature,
+)
 from symbreak.probes.hessian_products import CallProducts, Task, dense
 from symbreak.probes.hessian_stack import StackProducts
 from symbreak.probes.network import Data, Network, of_model, of_module
@@ -324,6 +332,16 @@ def test_a_basis_beyond_the_bound_of_memory_is_refused(monkeypatch: pytest.Monke
         quadrature.quadrature(lambda v: v, start(2, 50), 5)
 
 
+@pytest.mark.parametrize(("vectors", "at_first"), [(80, 16), (79, 64), (40, 40)])
+def test_a_basis_stays_within_its_memory_while_it_grows(
+    vectors: int, at_first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 vectors a block: 16 at first, 64 in the end, and both while they are copied."""
+    monkeypatch.setattr(lanczos, "BYTES", vectors * 200 * 8 * 2)
+    space = lanczos._Space(start(4, 200), 2, 0)
+    assert space.q.shape[1] == space.aq.shape[1] == at_first
+
+
 def test_gauss_quadrature_is_exact_for_polynomials() -> None:
     """v' A^j v = sum of w theta^j for j < 2 m (Golub and Meurant 1994)."""
     matrix, probes = symmetric(outliers(80, 3.0, 2.0)), start(3, 80)
@@ -574,7 +592,8 @@ def test_there_is_no_coarse_search_where_it_does_not_pay(monkeypatch: pytest.Mon
 def test_what_another_search_found_is_refined_without_a_random_sequence() -> None:
     matrix = symmetric(outliers(300, 10.0, 9.0, 8.0, -5.0))
     theta, x = torch.linalg.eigh(matrix)
-    first = x[:, :, [-1, -2, -3, 0]].transpose(1, 2) + 1e-4 * start(4, 300)
+    near = x[:, :, [-1, -2, -3, 0]] + 1e-4 * start(4, 300).transpose(1, 2)
+    first = torch.linalg.qr(near)[0].transpose(1, 2)
     widths = []
 
     def apply(v: Tensor) -> Tensor:

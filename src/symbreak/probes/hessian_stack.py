@@ -71,10 +71,9 @@ class StackProducts:
     def __call__(self, v: Tensor) -> Tensor:
         """Return H v, ``[R, k, n]``, for vectors ``[R, k, n]``."""
         parts = self._split(v)
-        u, found = [part.to(self._type) for part in parts], [torch.zeros_like(part) for part in parts]
-        for tape in self._tapes():
-            self._add(tape, u, found)
-        return torch.cat([part.flatten(2) for part in found], 2)
+        u, later = [part.to(self._type) for part in parts], [torch.zeros_like(part) for part in parts[1:]]
+        first = _total((self._add(tape, u, later) for tape in self._tapes()), v.dtype)
+        return torch.cat([first.view(*v.shape[:2], -1), *(part.flatten(2) for part in later)], 2)
 
     def coarse(self) -> "StackProducts | None":
         """Return the same products in bfloat16 if that is faster; see ``Products``."""
@@ -90,13 +89,11 @@ class StackProducts:
     def gradients(self) -> Tensor:
         """Return each class's part of the gradient of the mean loss, ``[R, C, n]``."""
         labels = self._data.y.unique().unsqueeze(1)
-        found = [self.like.new_zeros(self.count, len(labels), *shape) for shape in self._shapes]
-        first = 0
-        for tape in self._tapes():
-            own = self._data.y[first : first + len(tape.x)] == labels
-            self._add_gradients(tape, own.to(self._type).unsqueeze(1), found)
-            first += len(tape.x)
-        return torch.cat([part.flatten(2) for part in found], 2)
+        later = [self.like.new_zeros(self.count, len(labels), *shape) for shape in self._shapes[1:]]
+        owned = (self._data.y == labels).to(self._type).unsqueeze(1).split(SAMPLES, 2)
+        pairs = zip(self._tapes(), owned, strict=True)
+        first = _total((self._add_gradients(tape, own, later) for tape, own in pairs), self.like.dtype)
+        return torch.cat([first.view(self.count, len(labels), -1), *(part.flatten(2) for part in later)], 2)
 
     def named(self, v: Tensor) -> State:
         """Return vectors ``[R, k, n]`` as directions of the parameters, name -> ``[R, k, ...]``."""
@@ -119,9 +116,9 @@ class StackProducts:
         parts = v.split(self._sizes, 2)
         return [part.reshape(*v.shape[:2], *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def _layers(self, parts: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    def _layers(self, later: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
         """Weight and bias, if there is one, of the layers after the first."""
-        rest, found = iter(parts[1:]), []
+        rest, found = iter(later), []
         for _, bias in self._stack.names[1:]:
             found.append((next(rest), next(rest) if bias in self._state else None))
         return found
@@ -164,18 +161,22 @@ class StackProducts:
             hidden.append(h)
         return pre, hidden[:-1]
 
-    def _add_gradients(self, tape: Tape, own: Tensor, found: list[Tensor]) -> None:
-        """Add the gradients over a pass, with the samples that each class owns ``[C, 1, B]``, to ``found``."""
+    def _add_gradients(self, tape: Tape, own: Tensor, later: list[Tensor]) -> Tensor:
+        """Add the gradients over a pass, with the samples that each class owns ``[C, 1, B]``, to those of later layers.
+
+        Returns:
+            Those of the first layer, ``[R C out, m]``.
+        """
         deltas = [delta.unsqueeze(1) * own for delta in tape.deltas]
-        _add_product(found[0].view(-1, tape.x.shape[1]), deltas[0].flatten(0, 2), tape.x)
-        for (weight, bias), delta, h in zip(self._layers(found), deltas[1:], tape.hidden, strict=True):
+        for (weight, bias), delta, h in zip(self._layers(later), deltas[1:], tape.hidden, strict=True):
             weight += torch.bmm(delta.flatten(1, 2), h.transpose(1, 2)).view(weight.shape)
             if bias is not None:
                 bias += delta.sum(3)
+        return torch.mm(deltas[0].flatten(0, 2), tape.x)
 
-    def _add(self, tape: Tape, u: list[Tensor], found: list[Tensor]) -> None:
-        """Add the products over one pass to ``found``."""
-        layers, sums = self._layers(u), self._layers(found)
+    def _add(self, tape: Tape, u: list[Tensor], later: list[Tensor]) -> Tensor:
+        """Add the products over one pass to those of later layers, and return the first layer's, ``[R k out, m]``."""
+        layers, sums = self._layers(u[1:]), self._layers(later)
         ways, t = self._tangents(tape, u[0], layers)
         d = self._curvature(tape, t)
         for layer in reversed(range(len(layers))):
@@ -195,7 +196,7 @@ class StackProducts:
             bend = tape.bends[layer]
             if bend is not None:
                 d.addcmul_(bend.unsqueeze(1), before)
-        _add_product(found[0].view(-1, tape.x.shape[1]), d.view(-1, d.shape[3]), tape.x)
+        return torch.mm(d.view(-1, d.shape[3]), tape.x)
 
     def _tangents(
         self, tape: Tape, first: Tensor, layers: list[tuple[Tensor, Tensor | None]]
@@ -221,8 +222,8 @@ class StackProducts:
         if self._loss == "mse":
             return t * (2 / (t.shape[2] * count))
         shares = tape.shares.unsqueeze(1)
-        weighted = t * shares
-        return weighted.sub_(shares * weighted.sum(2, keepdim=True)).div_(count).to(t.dtype)
+        mean = (t * shares).sum(2, keepdim=True)
+        return (t - mean).mul_(shares / count).to(t.dtype)
 
 
 def supports(stack: Stack) -> bool:
@@ -230,12 +231,13 @@ def supports(stack: Stack) -> bool:
     return stack.activation in SECONDS
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add ``left right`` to ``total``, in its type."""
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total.add_(torch.mm(left, right))
+def _total(parts: Iterable[Tensor], dtype: torch.dtype) -> Tensor:
+    """Return the sum of at least one part, which is used up, in ``dtype``."""
+    remaining = iter(parts)
+    total = next(remaining).to(dtype)
+    for part in remaining:
+        total += part
+    return total
 
 
 def _repeated(w: Tensor, like: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ T = Q A Q' is computed, not assumed to be block tridiagonal, and the basis grows
 that are wanted and not yet converged (Davidson 1975, J. Comput. Phys. 17, 87, without a preconditioner, which spans the
 same Krylov spaces), so that no product is spent on the others. In the first steps one more vector follows Lanczos' own
 sequence from a random start: it finds eigenvectors of which the start block had nothing. Every block is made orthogonal
-to the basis by classical Gram-Schmidt twice ("twice is enough", Giraud et al. 2005), so that no eigenvalue comes back
-as a ghost; a full basis is restarted with its outer Ritz vectors (Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22,
-602). A residual r = A x - theta x bounds the distance of theta from an eigenvalue by ``|r|`` (for ``|x|`` = 1).
+to the basis by classical Gram-Schmidt, once more if vectors have lost much of their length or are nearly dependent
+(Daniel et al. 1976, Math. Comp. 30, 772; "twice is enough", Giraud et al. 2005), so that no eigenvalue comes back as a
+ghost; a full basis is restarted with its outer Ritz vectors (Wu and Simon 2000, SIAM J. Matrix Anal. Appl. 22, 602). A
+residual r = A x - theta x bounds the distance of theta from an eigenvalue by ``|r|`` (for ``|x|`` = 1).
 """
 
 from collections.abc import Callable
@@ -70,8 +71,8 @@ def eigenpairs(
         bottom: How many of the smallest.
         tolerance: Residuals that are small enough, as a fraction of the largest absolute Ritz value.
         most: Products after which it is given up; ``converged`` is then false.
-        explored: Whether ``start`` is what a search of a nearby operator found: b >= top + bottom is then enough, and
-            no random sequence follows.
+        explored: Whether ``start`` is what a search of a nearby operator found, orthonormal: b >= top + bottom is then
+            enough, and no random sequence follows.
 
     Raises:
         SymbreakError: If b is too small, a product is not finite, or the basis does not fit into ``BYTES``.
@@ -81,7 +82,7 @@ def eigenpairs(
         raise SymbreakError(f"{top} and {bottom} eigenvalues need a block of at least one vector more, found {block}")
     if n < _least(block, top, bottom) + _widest(block, top, bottom):
         return _dense(apply, start, top, bottom)
-    space = _Space(start, top, bottom)
+    space = _Space(start if explored else _orthonormal(start), top, bottom)
     space.explored = EXPLORED if explored else -1
     while True:
         space.multiply(apply)
@@ -96,7 +97,13 @@ def eigenpairs(
 
 
 class _Space:
-    """An orthonormal basis, its products and the projected operators, one for each of the R."""
+    """An orthonormal basis, its products and the projected operators, one for each of the R.
+
+    Args:
+        start: The first vectors ``[R, b, n]``, orthonormal.
+        top: How many of the largest eigenvalues are wanted.
+        bottom: How many of the smallest.
+    """
 
     def __init__(self, start: Tensor, top: int, bottom: int) -> None:
         replicas, block, n = start.shape
@@ -113,9 +120,11 @@ class _Space:
             )
         self._most = vectors
         at_first = min(max(FIRST * block, least), vectors)  # memory that is never used is not asked for
+        if at_first + vectors > room:  # while the basis grows, there are two
+            at_first = vectors
         self.q, self.aq = (start.new_empty(replicas, at_first, n) for _ in range(2))
         self.t = torch.zeros(replicas, vectors, vectors, dtype=torch.float64, device=start.device)
-        self.q[:, :block] = _orthonormal(start)
+        self.q[:, :block] = start
         self.size, self.done = block, 0  # vectors of the basis, and those of them whose products are known
         self.products, self.explored = 0, -1
         self.theta = self.y = self.t
@@ -195,35 +204,35 @@ def _orthonormal(f: Tensor, q: Tensor | None = None) -> Tensor:
     """
     f = f / torch.linalg.vector_norm(f, dim=2, keepdim=True).clamp(min=torch.finfo(f.dtype).tiny)
     if q is None:
-        return _factored(f)
-    for number in range(PASSES):
+        return _factored(f)[0]
+    for _ in range(PASSES):
         f = torch.baddbmm(f, torch.bmm(f, q.transpose(1, 2)), q, alpha=-1)
-        enough = number > 0 and bool((torch.linalg.vector_norm(f, dim=2) > KEPT).all())
-        f = _factored(f)
-        if enough:
+        kept = bool((torch.linalg.vector_norm(f, dim=2) > KEPT).all())
+        f, near = _factored(f)
+        if kept and near:  # else what rounding has left of ``q`` has grown with them
             break
     return f
 
 
-def _factored(f: Tensor) -> Tensor:
-    """Return an orthonormal basis of the rows of ``f``, of length about 1.
+def _factored(f: Tensor) -> tuple[Tensor, bool]:
+    """Return an orthonormal basis of the rows of ``f``, of length about 1, and whether these were nearly orthogonal.
 
     Cholesky's factor of their products L, a few small steps, makes them orthogonal to rounding times the square of
     their condition, so that a second time ends it (CholeskyQR2: Yamamoto et al. 2015, ETNA 44, 306); rows that are
     nearly dependent, as ``|L^-1|`` tells, are left to Householder.
     """
-    for _ in range(2):
+    for number in range(2):
         factor, failed = torch.linalg.cholesky_ex(torch.bmm(f, f.transpose(1, 2)).double())
         unit = torch.eye(f.shape[1], dtype=factor.dtype, device=f.device)
         inverse = torch.linalg.solve_triangular(factor, unit, upper=False)
         steep = float((inverse.square().sum((1, 2)) / f.shape[1]).max())
         if bool(failed.any()) or not steep <= STEEP:
             found: Tensor = torch.linalg.qr(f.transpose(1, 2))[0].transpose(1, 2)
-            return found
+            return found, False
         f = torch.bmm(inverse.to(f.dtype), f)
         if steep <= NEAR:
-            break
-    return f
+            return f, number == 0
+    return f, False
 
 
 def _dense(apply: Apply, start: Tensor, top: int, bottom: int) -> Pairs:
