@@ -123,6 +123,18 @@ def flat(found: object) -> list[Array]:
     return [np.asarray(a) for part in parts for a in (part.values() if isinstance(part, dict) else [part])]
 
 
+@pytest.mark.parametrize("count", [255, 256, 257, 600])
+def test_squares_are_summed_over_all_parts(count: int) -> None:
+    draw = torch.Generator().manual_seed(1)
+    for shared in (True, False):
+        delta = torch.randn(2, 3, count, generator=draw, dtype=torch.float64)
+        x = torch.randn(1 if shared else 2, 4, count, generator=draw, dtype=torch.float64)
+        expected = torch.einsum("roi,rni->ron", delta**2, x.expand(2, -1, -1) ** 2)
+        factored = gradients_items.Factored(delta, x)
+        torch.testing.assert_close(factored.squares(), expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(factored.squares(torch.ones(2, 3, 4).double()), expected + 1, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("memory", [1, 2000, 2**26])
 def test_chunks_hold_what_fits_and_at_least_one_item(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradients_items, "MEMORY", memory)

@@ -296,7 +296,7 @@ def test_operators_of_low_rank_and_of_few_dimensions(n: int, rank: int) -> None:
 def test_any_spectrum_lies_within_the_residuals(values: list[float], top: int, bottom: int) -> None:
     whole = torch.tensor([values], dtype=F64)
     matrix = symmetric(whole)
-    block = max(top, bottom) + 2
+    block = top + max(2, bottom)
     found = lanczos.eigenpairs(lambda v: v @ matrix, start(block, len(values)), top=top, bottom=bottom, tolerance=1e-9)
     near = (found.values[0][:, None] - whole[0][None]).abs().amin(1)
     assert (near <= found.residuals[0] + 1e-12).all()
@@ -310,9 +310,12 @@ def test_operators_are_independent_of_their_companions() -> None:
     torch.testing.assert_close(both.values, whole[:, [-3, -2, -1]], rtol=1e-12, atol=0)
 
 
-def test_the_block_must_be_larger_than_the_number_asked_for() -> None:
-    with pytest.raises(SymbreakError, match="a block of at least one vector more, found 3"):
-        lanczos.eigenpairs(lambda v: v, start(3, 50), top=3)
+@pytest.mark.parametrize(("top", "bottom", "explored", "least"), [(3, 0, False, 4), (2, 3, False, 5), (2, 2, True, 4)])
+def test_the_block_must_be_larger_than_the_number_asked_for(top: int, bottom: int, explored: bool, least: int) -> None:
+    options = {"top": top, "bottom": bottom, "explored": explored}
+    with pytest.raises(SymbreakError, match=f"a block of at least {least} vectors, found {least - 1}"):
+        lanczos.eigenpairs(lambda v: v, start(least - 1, 50), **options)  # type: ignore[arg-type]
+    assert lanczos.eigenpairs(lambda v: v, start(least, 50), **options).converged  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("n", [10, 200])
@@ -592,8 +595,7 @@ def test_there_is_no_coarse_search_where_it_does_not_pay(monkeypatch: pytest.Mon
 def test_what_another_search_found_is_refined_without_a_random_sequence() -> None:
     matrix = symmetric(outliers(300, 10.0, 9.0, 8.0, -5.0))
     theta, x = torch.linalg.eigh(matrix)
-    near = x[:, :, [-1, -2, -3, 0]] + 1e-4 * start(4, 300).transpose(1, 2)
-    first = torch.linalg.qr(near)[0].transpose(1, 2)
+    first = x[:, :, [-1, -2, -3, 0]].transpose(1, 2) + 1e-4 * start(4, 300)
     widths = []
 
     def apply(v: Tensor) -> Tensor:
@@ -606,6 +608,34 @@ def test_what_another_search_found_is_refined_without_a_random_sequence() -> Non
     refined = lanczos.eigenpairs(apply, first, top=3, bottom=1, tolerance=1e-8, explored=True)
     assert refined.converged
     torch.testing.assert_close(refined.values, theta[:, [-1, -2, -3, 0]], rtol=1e-12, atol=0)
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_both_ends_of_equal_eigenvalues_are_different_vectors(dtype: torch.dtype) -> None:
+    """A linear network of orthogonal inputs has one eigenvalue, 2 |x|^2 / (C N), in every direction."""
+    net = network((), replicas=1, dtype=dtype, bias=False)
+    side = net.parameters["layers.0.weight"].shape[2]
+    data = Data(5 * torch.eye(side, dtype=dtype), torch.arange(side) % 3)
+    both = {"k": 10, "bottom": 10, "tolerance": 1e-2, "probes": 2, "steps": 5}
+    found = hessian.measure(net, data, seed=0, loss="mse", spectrum="none", **both).results  # type: ignore[arg-type]
+    for name in ("eigenvalues", "bottom_eigenvalues"):
+        np.testing.assert_allclose(found[name].value, 50 / (3 * side), rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9, 0.99])
+def test_one_row_of_many_that_lies_in_the_basis_leaves_nothing_there(share: float) -> None:
+    """Its rest grows with its rounding; the others keep the mean of all lengths from telling."""
+    draw = torch.Generator().manual_seed(1)
+    q = torch.linalg.qr(torch.randn(2, 3000, 8, generator=draw))[0].transpose(1, 2)
+    f = torch.randn(2, 48, 3000, generator=draw) / 3000**0.5
+    f[:, 7] = share**0.5 * q[:, 2] + (1 - share) ** 0.5 * f[:, 7]
+    found = lanczos._orthonormal(f, q)
+    left = torch.bmm(found, q.transpose(1, 2)).abs().amax(2)
+    assert left.max() < 1e-7
+    torch.testing.assert_close(
+        torch.bmm(found, found.transpose(1, 2)), torch.eye(48).expand(2, -1, -1), rtol=0, atol=1e-6
+    )
 
 
 def test_zero_modes_that_are_left_out_are_among_the_ends() -> None:

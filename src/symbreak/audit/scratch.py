@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,7 +17,9 @@ from symbreak.files import sha256
 from symbreak.provenance.manifest import manifest_path, read_manifest
 from symbreak.provenance.tools import call
 
-LINES = 40  # of what is said of a failure
+STDERR = 2  # the process's own, whatever stands for it in Python
+LINES = 15  # of the scheduler's log that are said of a failure
+LOGS = "logs/retrain"  # of the copy
 
 
 @contextmanager
@@ -75,17 +76,25 @@ def compute(copy: Path, targets: list[str], cores: int) -> str:
     Returns:
         What was said last where it failed (what could be made has been), else an empty text.
     """
-    tools, source = Path(sys.executable).parent, [str(copy / "src"), os.environ.get("PYTHONPATH", "")]
-    own = ("env", f"PYTHONPATH={os.pathsep.join(filter(None, source))}", str(tools / "snakemake"))
-    job = (*own, "--cores", str(cores), "--keep-going", *targets)
-    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = (sys.executable, "-m", "symbreak.progress.watch", "--", *job)
-    said: deque[str] = deque(maxlen=LINES)
-    with subprocess.Popen(command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            said.append(line)
-            sys.stderr.write(line)
-    return "".join(said).strip() if process.returncode else ""
+    tools = Path(sys.executable).parent
+    ours = [str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    source = os.pathsep.join([str(copy / "src"), *ours])
+    job = ("env", f"PYTHONPATH={source}", "snakemake", "--cores", str(cores), "--keep-going", *targets)
+    path = f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = os.environ | {"PATH": path, "PYTHONPATH": os.pathsep.join(ours)}
+    command = (sys.executable, "-m", "symbreak.progress.watch", "--logs", str(copy / LOGS), "--", *job)
+    with subprocess.Popen(command, cwd=copy, env=environment, stdout=STDERR) as process:
+        try:
+            code = process.wait()
+        except BaseException:  # the watcher ends the jobs before itself
+            process.terminate()
+            process.wait()
+            raise
+    return f"Snakemake failed with exit code {code}:\n{_last_words(copy / LOGS)}" if code else ""
+
+
+def _last_words(logs: Path) -> str:
+    return "\n".join(line for path in logs.glob("*.log") for line in path.read_text().splitlines()[-LINES:])
 
 
 def _refuse(keep: Path, top: Path) -> None:

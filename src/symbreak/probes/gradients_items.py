@@ -36,7 +36,7 @@ class Factored:
         return _product(self.delta, self.x, before)
 
     def squares(self, before: Tensor | None = None) -> Tensor:
-        """Return the same of squares: as ``(d x)^2 = d^2 x^2``, one product too."""
+        """Return the same of squares, by products too, as ``(d x)^2 = d^2 x^2``."""
         pairs = zip(self.delta.split(SQUARED, 2), self.x.split(SQUARED, 2), strict=True)
         for delta, x in pairs:
             before = _product(delta.square(), x.square(), before)

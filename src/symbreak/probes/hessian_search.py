@@ -50,7 +50,7 @@ class Options:
     def block(self) -> int:
         """The number of vectors that are multiplied at once."""
         wanted = max(self.top, self.bottom)
-        return wanted + min(wanted // 2 + GUARD[0], GUARD[1])
+        return max(wanted + min(wanted // 2 + GUARD[0], GUARD[1]), self.top + self.bottom)
 
 
 @dataclass(frozen=True)

@@ -63,26 +63,27 @@ def eigenpairs(
 
     Args:
         apply: The operators.
-        start: Linearly independent vectors ``[R, b, n]``, b > top and > bottom: random ones, or guesses of the
-            eigenvectors, but the last one random. Up to b copies of an eigenvalue are told apart. An eigenvector that
-            none but the random vector has a part of is found if its ``|lambda|`` exceeds the root mean square of the
-            others that were not found by a factor of about n^(1/4), ``EXPLORED`` being 2.
+        start: Linearly independent vectors ``[R, b, n]``, b >= top + bottom, > top and > bottom: random ones, or
+            guesses of the eigenvectors, but the last one random. Up to b copies of an eigenvalue are told apart. An
+            eigenvector that none but the random vector has a part of is found if its ``|lambda|`` exceeds the root mean
+            square of the others that were not found by a factor of about n^(1/4), ``EXPLORED`` being 2.
         top: How many of the largest.
         bottom: How many of the smallest.
         tolerance: Residuals that are small enough, as a fraction of the largest absolute Ritz value.
         most: Products after which it is given up; ``converged`` is then false.
-        explored: Whether ``start`` is what a search of a nearby operator found, orthonormal: b >= top + bottom is then
-            enough, and no random sequence follows.
+        explored: Whether ``start`` is what a search of a nearby operator found: b = top + bottom is then enough, and no
+            random sequence follows.
 
     Raises:
         SymbreakError: If b is too small, a product is not finite, or the basis does not fit into ``BYTES``.
     """
     block, n = start.shape[1:]
-    if max(top, bottom) >= block and block < n and not explored:
-        raise SymbreakError(f"{top} and {bottom} eigenvalues need a block of at least one vector more, found {block}")
+    fewest = max(top + bottom, max(top, bottom) + (not explored))
+    if block < min(fewest, n):
+        raise SymbreakError(f"{top} and {bottom} eigenvalues need a block of at least {fewest} vectors, found {block}")
     if n < _least(block, top, bottom) + _widest(block, top, bottom):
         return _dense(apply, start, top, bottom)
-    space = _Space(start if explored else _orthonormal(start), top, bottom)
+    space = _Space(_orthonormal(start), top, bottom)
     space.explored = EXPLORED if explored else -1
     while True:
         space.multiply(apply)
