@@ -17,7 +17,6 @@ from symbreak.probes.network import Data, Network, State
 from symbreak.training.losses import GRADIENTS, LOSSES
 
 MEMORY = 2**26  # bytes that the gradients, or factors and activations, of a chunk may take; one item may take more
-SQUARED = 256  # inputs whose squares are held at once: they stay in the cache
 SAMPLES = 1024  # of a chunk in a network whose activations are not known
 
 
@@ -36,12 +35,8 @@ class Factored:
         return _product(self.delta, self.x, before)
 
     def squares(self, before: Tensor | None = None) -> Tensor:
-        """Return the same of squares, by products too, as ``(d x)^2 = d^2 x^2``."""
-        pairs = zip(self.delta.split(SQUARED, 2), self.x.split(SQUARED, 2), strict=True)
-        for delta, x in pairs:
-            before = _product(delta.square(), x.square(), before)
-        assert before is not None
-        return before
+        """Return the same of squares: as ``(d x)^2 = d^2 x^2``, one product too."""
+        return _product(self.delta.square(), self.x.square(), before)
 
     def lengths(self) -> Tensor:
         """Return every sample's squared Euclidean norm, ``[R, n]`` in float64."""
@@ -134,9 +129,9 @@ def _chunk(part: Network, x: Tensor, batch: int) -> int:
     if part.stack is None:
         number = min(MEMORY // (part.size * x.element_size()), SAMPLES // batch)
     else:
-        # of a layer's unit: its output, its gradient and that before the slope
+        # of a layer's unit: its output, its gradient and that before the slope; of an input: itself and its square
         units = sum(part.parameters[name].shape[1] for name, _ in part.stack.names)
-        sample = 3 * part.count * units + x[0].numel()
+        sample = 3 * part.count * units + 2 * x[0].numel()
         number = MEMORY // (x.element_size() * (batch * sample + (part.count * part.size if batch > 1 else 0)))
     return max(1, number)
 
