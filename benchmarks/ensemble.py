@@ -11,7 +11,6 @@ is also timed with all pixels (``inputs: all``, ``shared_all_inputs_...``).
 of its steps.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,8 +226,8 @@ def headline(bench: Bench) -> None:
     one = Loop(task, ours.plan, 1)
     one.orders = [one.orders[0][:sample]]
     one.reset()
-    turns = [_seconds(one.train) for _ in range(bench.count)]
-    minutes = statistics.median(turns) / sample * ours.plan.steps * nets / 60
+    seconds = bench.rounds(f"{sample} steps of a loop", {"loop": one.train})["loop"].median
+    minutes = seconds / sample * ours.plan.steps * nets / 60
     bench.number("minutes_loop_scaled_from_a_sample", minutes)
     bench.note(data=source, nets=nets, epochs=epochs, images=task.images, batch=BATCH, loop_sample_steps=sample)
 
